@@ -1,0 +1,1 @@
+"""The main consumer of the demo application."""

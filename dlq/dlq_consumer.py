@@ -1,0 +1,16 @@
+"""Shows what died and why: key, decoded order or <could not decode>, error.
+
+python -m dlq.dlq_consumer
+"""
+
+from avro_utils import avro_deserialize
+from kafka_orders.app import run_dlq_viewer
+
+
+def main() -> None:
+    """Print dead letters until Ctrl-C."""
+    run_dlq_viewer(avro_deserialize)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""kafka-orders: delayed retry, dead letters and running averages in one Kafka transaction."""
+
+from kafka_orders.app import App
+from kafka_orders.domain.errors import KafkaOrdersError, PermanentError, RetryAfter, TemporaryError
+from kafka_orders.domain.headers import retry_count
+from kafka_orders.pipeline.desk import send_to_dlq, send_to_retry
+from kafka_orders.sources import from_environment
+
+__all__ = [
+    "App",
+    "KafkaOrdersError",
+    "PermanentError",
+    "RetryAfter",
+    "TemporaryError",
+    "from_environment",
+    "retry_count",
+    "send_to_dlq",
+    "send_to_retry",
+]

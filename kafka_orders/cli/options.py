@@ -1,0 +1,59 @@
+"""Options that are settings: declared once in the domain, offered by every command that needs them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from kafka_orders.domain.settings import DECLARED, env_name
+from kafka_orders.sources import load
+
+#: Settings that every command takes.
+COMMON = ("bootstrap_servers", "home", "kafka")
+#: Flags whose name is shorter than the setting's.
+_SHORT = {"bootstrap_servers": "--bootstrap", "home": "--home"}
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def flag_of(name: str) -> str:
+    """Return the flag of a setting."""
+    return _SHORT.get(name, "--" + name.replace("_", "-"))
+
+
+def with_settings(*names: str) -> Callable[[F], F]:
+    """Give a command flags for settings, and the resolved :class:`Settings` as its first argument."""
+    offered = (*COMMON, *names)
+
+    def decorate(command: F) -> F:
+        @functools.wraps(command)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            flags = {name: kwargs.pop(name) or None for name in offered}
+            return command(load(flags), *args, **kwargs)
+
+        decorated: Any = run
+        for name in reversed(offered):
+            decorated = _option(name)(decorated)
+        return decorated  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def _option(name: str) -> Callable[[F], F]:
+    about = f"{DECLARED[name].metadata['about']} [{env_name(name)}]"
+    return click.option(flag_of(name), name, help=about, multiple=name in ("kafka", "fail"), metavar="VALUE")
+
+
+output_option = click.option(
+    "-o", "--output", type=click.Choice(["table", "json", "jsonl"]), default="table", help="format of stdout"
+)
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="no talk and no progress bars, only results")
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """Talk goes to stderr, so that stdout is data."""
+    if not quiet:
+        click.echo(text, err=True)

@@ -1,0 +1,1 @@
+"""Dead letters: looked at over the log, never copied into a second truth."""

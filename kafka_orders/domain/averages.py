@@ -1,0 +1,92 @@
+"""Exact running averages: tallies that merge in any order to the same figures.
+
+A sum is kept as an *expansion*: doubles whose exact sum is the total, largest first. The
+expansion of a total is unique (each part is the total so far, correctly rounded), so two
+tallies of the same values are equal, whatever the order and the grouping in which the
+values arrived (``tests/unit/test_averages.py`` holds that law).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import fsum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: Values at or above this are refused by validation, so that no sum of them can overflow a double.
+LARGEST_VALUE = 2.0**900
+
+
+def exact_sum(values: Iterable[float]) -> tuple[float, ...]:
+    """Return the expansion of the exact sum of ``values``; ``()`` is zero.
+
+    ``math.fsum`` is correctly rounded, so what it leaves over is itself an exact sum of doubles:
+    take the rounded sum, subtract it, and repeat until nothing is left. For prices one pass
+    is the rule, since the sum of a few million float32 prices fits a double.
+    """
+    rest = list(values)
+    parts: list[float] = []
+    while (part := fsum(rest)) != 0.0:
+        parts.append(part)
+        rest.append(-part)
+    return tuple(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Count, exact sum, minimum and maximum of some values (all 0 when there are none)."""
+
+    count: int = 0
+    sum: tuple[float, ...] = ()
+    min: float = 0.0
+    max: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """The sum, correctly rounded to one double."""
+        return fsum(self.sum)
+
+    @property
+    def average(self) -> float:
+        """The mean value; 0.0 for an empty tally."""
+        return self.total / self.count if self.count else 0.0
+
+    def add(self, values: Sequence[float]) -> Tally:
+        """Return this tally with ``values`` counted."""
+        return self.merge(tally(values)) if values else self
+
+    def merge(self, other: Tally) -> Tally:
+        """Return the tally of both; associative and commutative."""
+        if not self.count or not other.count:
+            return self if self.count else other
+        return Tally(
+            self.count + other.count,
+            exact_sum(self.sum + other.sum),
+            min(self.min, other.min),
+            max(self.max, other.max),
+        )
+
+
+EMPTY = Tally()
+
+
+def tally(values: Sequence[float]) -> Tally:
+    """Return the tally of ``values``."""
+    if not values:
+        return EMPTY
+    return Tally(len(values), exact_sum(values), min(values), max(values))
+
+
+def merge_all(tallies: Iterable[Tally]) -> Tally:
+    """Return the tally of all: one pass over the parts, for the overall running average."""
+    present = [one for one in tallies if one.count]
+    if not present:
+        return EMPTY
+    return Tally(
+        sum(one.count for one in present),
+        exact_sum(part for one in present for part in one.sum),
+        min(one.min for one in present),
+        max(one.max for one in present),
+    )

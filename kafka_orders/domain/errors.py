@@ -1,0 +1,103 @@
+"""The errors of kafka-orders: one root, one sentence per class, an exit code each.
+
+An error raised without a message says its class's docstring. Errors a *handler* raises to
+choose an outcome (:class:`TemporaryError` and friends) stand here too: they are vocabulary.
+"""
+
+from __future__ import annotations
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NO_BROKER = 3
+EXIT_REFUSED = 4
+EXIT_NOT_PROVEN = 5
+EXIT_INTERRUPTED = 130
+
+
+class KafkaOrdersError(Exception):
+    """Something went wrong in kafka-orders."""
+
+    #: Exit code of a command that ends with this error (design, section 5).
+    exit_code: int = EXIT_FAILED
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip().split("\n")[0])
+
+
+class SettingsError(KafkaOrdersError):
+    """A setting cannot be used as it stands."""
+
+    exit_code = EXIT_USAGE
+
+
+class NoBrokerError(KafkaOrdersError):
+    """No Kafka broker answers."""
+
+    exit_code = EXIT_NO_BROKER
+
+
+class BrokerError(KafkaOrdersError):
+    """The broker refused a request, and trying again cannot help."""
+
+
+class RefusedError(KafkaOrdersError):
+    """The pipeline refuses to go on, because going on could lose or double orders."""
+
+    exit_code = EXIT_REFUSED
+
+
+class StateMismatchError(RefusedError):
+    """The running averages and the consumer group's offsets disagree."""
+
+
+class FencedError(RefusedError):
+    """Another live process uses this transactional.id."""
+
+
+class UncommittableError(RefusedError):
+    """A single record cannot be committed."""
+
+
+class NotProvenError(KafkaOrdersError):
+    """The topics do not add up: an order is missing or doubled."""
+
+    exit_code = EXIT_NOT_PROVEN
+
+
+class LocalKafkaError(KafkaOrdersError):
+    """The embedded Kafka could not do what was asked."""
+
+
+class OutsideBatchError(KafkaOrdersError):
+    """A send function was called while no record is being handled, so there is nothing to route."""
+
+
+class TransactionFailedError(KafkaOrdersError):
+    """The transaction did not end in a known commit; its outcome has to be read back from Kafka."""
+
+    #: The broker refused a record for what it is: the same batch will be refused again.
+    blames_records: bool = False
+
+
+class DecodeError(ValueError):
+    """The bytes are not a record of the schema."""
+
+
+class InvalidOrderError(ValueError):
+    """The order decodes, but its values cannot be counted."""
+
+
+class TemporaryError(Exception):
+    """Raise this in a handler when trying the same order again later may succeed."""
+
+
+class PermanentError(Exception):
+    """Raise this in a handler when no retry can help: the order goes to the dead letter queue."""
+
+
+class RetryAfter(TemporaryError):  # noqa: N818  the public name of the design: it reads as a request
+    """Raise this in a handler to be tried again no earlier than ``seconds`` from now."""
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        super().__init__(message or f"retry after {seconds:g} s")
+        self.seconds = seconds

@@ -1,0 +1,178 @@
+"""The failure headers, declared once: built, replaced and read with bounds (design, section 2).
+
+Headers are input from strangers: nothing here raises on what they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kafka_orders.domain.fingerprint import Failure
+
+Headers = list[tuple[str, bytes | None]]
+
+RETRY_COUNT = "retryCount"
+ERROR = "error"
+ORIGINAL_TOPIC = "x-original-topic"
+ORIGINAL_PARTITION = "x-original-partition"
+ORIGINAL_OFFSET = "x-original-offset"
+ORIGINAL_TIMESTAMP = "x-original-timestamp"
+EXCEPTION_FQCN = "x-exception-fqcn"
+EXCEPTION_STACKTRACE = "x-exception-stacktrace"
+FAILURE_STAGE = "x-failure-stage"
+FAILURE_FINGERPRINT = "x-failure-fingerprint"
+FIRST_FAILED_AT = "x-first-failed-at"
+FAILED_AT = "x-failed-at"
+RETRY_DUE = "x-retry-due"
+CONSUMER_GROUP = "x-consumer-group"
+REPLAY_ID = "x-replay-id"
+REPLAY_COUNT = "x-replay-count"
+TRACEPARENT = "traceparent"
+
+ORIGIN_HEADERS = frozenset({ORIGINAL_TOPIC, ORIGINAL_PARTITION, ORIGINAL_OFFSET, ORIGINAL_TIMESTAMP})
+REPLAY_HEADERS = frozenset({REPLAY_ID, REPLAY_COUNT})
+FAILURE_HEADERS = frozenset(
+    {
+        RETRY_COUNT,
+        ERROR,
+        EXCEPTION_FQCN,
+        EXCEPTION_STACKTRACE,
+        FAILURE_STAGE,
+        FAILURE_FINGERPRINT,
+        FIRST_FAILED_AT,
+        FAILED_AT,
+        RETRY_DUE,
+        CONSUMER_GROUP,
+    }
+)
+OURS = ORIGIN_HEADERS | REPLAY_HEADERS | FAILURE_HEADERS
+
+#: Longest `error` header in bytes.
+ERROR_BYTES = 1024
+#: Longest `x-exception-stacktrace` header in bytes.
+STACK_BYTES = 4096
+#: Digits of the largest retry count we believe a stranger.
+_COUNT_DIGITS = 3
+_OFFSET_DIGITS = 19
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an order first came from: its idempotency key for the world outside Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int = -1
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Journey:
+    """What the headers of a failed record tell beside the failure itself."""
+
+    origin: Origin
+    retry_count: int
+    first_failed_at_ms: int
+    failed_at_ms: int
+    group: str
+    due_ms: int | None = None
+
+
+def text(headers: Iterable[tuple[str, bytes | str | None]] | None, name: str) -> str | None:
+    """Return the one UTF-8 value of a header; None when missing, repeated, null or not UTF-8."""
+    values = [value for key, value in headers or () if key == name]
+    if len(values) != 1:
+        return None
+    value = values[0]
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError:
+        return None
+
+
+def number(headers: Iterable[tuple[str, bytes | str | None]] | None, name: str, digits: int) -> int | None:
+    """Return a header that holds at most ``digits`` ASCII digits as a number, else None."""
+    value = text(headers, name)
+    if value and len(value) <= digits and value.isascii() and value.isdigit():
+        return int(value)
+    return None
+
+
+def retry_count(headers: Iterable[tuple[str, bytes | str | None]] | None) -> int:
+    """Return `retryCount`; 0 where it is missing, repeated, not UTF-8 or absurd."""
+    return number(headers, RETRY_COUNT, _COUNT_DIGITS) or 0
+
+
+def first_failed_at(headers: Iterable[tuple[str, bytes | str | None]] | None) -> int | None:
+    """Return when the record failed first, in epoch milliseconds."""
+    return number(headers, FIRST_FAILED_AT, 15)
+
+
+def origin(headers: Iterable[tuple[str, bytes | str | None]] | None) -> Origin | None:
+    """Return the origin that the headers tell, or None unless topic, partition and offset are sound."""
+    held = list(headers or ())
+    topic = text(held, ORIGINAL_TOPIC)
+    partition = number(held, ORIGINAL_PARTITION, 9)
+    offset = number(held, ORIGINAL_OFFSET, _OFFSET_DIGITS)
+    if not topic or partition is None or offset is None:
+        return None
+    timestamp = number(held, ORIGINAL_TIMESTAMP, 15)
+    return Origin(topic, partition, offset, -1 if timestamp is None else timestamp)
+
+
+def build(incoming: Headers | None, journey: Journey, failure: Failure, *, with_stack: bool) -> Headers:
+    """Return the headers of a record on its way to retry or the dead letter queue.
+
+    A stranger's headers stay as they came (a repeated ``traceparent`` once); ours are replaced, never
+    appended. The stack trace travels on dead letters only.
+    """
+    kept = _foreign(incoming or [])
+    kept += [(name, value) for name, value in incoming or [] if name in REPLAY_HEADERS]
+    came = journey.origin
+    ours: list[tuple[str, str | int | None]] = [
+        (RETRY_COUNT, journey.retry_count),
+        (ERROR, clip(failure.message, ERROR_BYTES)),
+        (ORIGINAL_TOPIC, came.topic),
+        (ORIGINAL_PARTITION, came.partition),
+        (ORIGINAL_OFFSET, came.offset),
+        (ORIGINAL_TIMESTAMP, came.timestamp_ms),
+        (EXCEPTION_FQCN, clip(failure.fqcn, ERROR_BYTES)),
+        (EXCEPTION_STACKTRACE, clip_start(failure.stack, STACK_BYTES) if with_stack else None),
+        (FAILURE_STAGE, failure.stage),
+        (FAILURE_FINGERPRINT, failure.fingerprint),
+        (FIRST_FAILED_AT, journey.first_failed_at_ms),
+        (FAILED_AT, journey.failed_at_ms),
+        (RETRY_DUE, journey.due_ms),
+        (CONSUMER_GROUP, journey.group),
+    ]
+    return kept + [(name, str(value).encode()) for name, value in ours if value is not None]
+
+
+def without_detail(headers: Headers, *names: str) -> Headers:
+    """Return the headers without those named: how a record that is too large is made to fit."""
+    return [(name, value) for name, value in headers if name not in names]
+
+
+def clip(message: str, limit: int) -> str:
+    """Return ``message`` cut to ``limit`` UTF-8 bytes, never inside a character."""
+    return message.encode(errors="replace")[:limit].decode(errors="ignore")
+
+
+def clip_start(stack: str, limit: int) -> str:
+    """Return the last ``limit`` UTF-8 bytes of a stack trace: its end names the error."""
+    return stack.encode(errors="replace")[-limit:].decode(errors="ignore")
+
+
+def _foreign(incoming: Headers) -> Headers:
+    kept: Headers = []
+    traced = False
+    for name, value in incoming:
+        if name in OURS or (name == TRACEPARENT and traced):
+            continue
+        traced = traced or name == TRACEPARENT
+        kept.append((name, value))
+    return kept

@@ -1,0 +1,85 @@
+"""Deciding what becomes of a failure: pure functions of the error, the attempt and the policy.
+
+Performing the decision is the worker's business (``pipeline/routing.py``).
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+from kafka_orders.domain.errors import PermanentError, TemporaryError
+
+#: No delay is longer than this, whatever the attempt: one hour in milliseconds.
+LONGEST_DELAY_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The record waits in `orders_retry` for its retry number ``attempt`` (1..max_retries)."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """The record goes to `orders_dlq` after ``retries`` retries."""
+
+    retries: int
+
+
+Decision = Retry | Dead
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how late to retry, and which errors deserve it.
+
+    ``temporary`` are classes of errors that, with their subclasses, are retried; an exact
+    ``RuntimeError`` is too, but not its subclasses (``RecursionError`` is a bug, not bad luck).
+    """
+
+    max_retries: int = 3
+    delay_ms: int = 2_000
+    jitter: float = 0.1
+    temporary: tuple[type[BaseException], ...] = (TemporaryError, ConnectionError, TimeoutError)
+
+    def is_temporary(self, error: BaseException) -> bool:
+        """Say whether trying again later may help."""
+        if isinstance(error, PermanentError):
+            return False
+        return isinstance(error, self.temporary) or type(error) is RuntimeError
+
+    def decide(self, error: BaseException, retries: int) -> Decision:
+        """Return what becomes of a record that failed with ``error`` after ``retries`` retries."""
+        return self.after(retries) if self.is_temporary(error) else Dead(retries)
+
+    def after(self, retries: int) -> Decision:
+        """Return what a temporary failure after ``retries`` retries leads to."""
+        return Retry(retries + 1) if retries < self.max_retries else Dead(retries)
+
+    def wait_ms(self, attempt: int, origin: str) -> int:
+        """Return how long retry number ``attempt`` waits, in milliseconds.
+
+        ``min(delay * 2**(attempt - 1), 1 h) * (1 + jitter * f)`` with f in [0, 1) derived from the
+        origin, so the wait is the same whoever computes it, and never shorter than promised.
+        Attempt 0 (a replay) is due at once.
+        """
+        if attempt <= 0:
+            return 0
+        delay = min(self.delay_ms << min(attempt - 1, 32), LONGEST_DELAY_MS)
+        share = zlib.crc32(f"{origin}#{attempt}".encode()) / 2**32
+        return int(delay * (1 + self.jitter * share))
+
+
+def retry_partition(attempt: int, key: bytes | None, origin: str, partitions: int, max_retries: int) -> int:
+    """Return the partition of `orders_retry` for retry number ``attempt``.
+
+    Partitions form one band per attempt (band 0: replays), so that a short delay never waits
+    behind a long one; within a band the key decides, to keep a key's retries in order. Only the
+    punctuality rests on this layout, never the correctness.
+    """
+    bands = min(max_retries + 1, partitions)
+    width = partitions // bands
+    band = min(attempt, bands - 1)
+    return band * width + zlib.crc32(key if key is not None else origin.encode()) % width

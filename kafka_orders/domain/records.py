@@ -1,0 +1,169 @@
+"""The state records of the changelog `orders_averages`: text keys, JSON values (design, section 2).
+
+``orders/3`` is the progress of one source partition, ``orders/3/Item2`` the shard of one
+product in it. Main and retry read different source topics, so no key has two writers.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from kafka_orders.domain.averages import Tally
+from kafka_orders.domain.errors import RefusedError
+
+#: Version of the records; a newer one is refused, because guessing could lose counts.
+VERSION = 1
+
+
+class Slot(NamedTuple):
+    """One source partition: the unit of assignment, progress and state."""
+
+    topic: str
+    partition: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one source partition is handled, and what became of its records."""
+
+    group: str
+    next_offset: int
+    processed: int = 0
+    retried: int = 0
+    dead: int = 0
+    skipped: int = 0
+
+    @property
+    def handled(self) -> int:
+        """Records with an outcome; below ``next_offset`` where control records take offsets."""
+        return self.processed + self.retried + self.dead + self.skipped
+
+    def plus(self, next_offset: int, processed: int, retried: int, dead: int, skipped: int) -> Progress:
+        """Return the progress after a batch; offsets only grow."""
+        if next_offset < self.next_offset:
+            raise ValueError(f"offset {next_offset} is behind {self.next_offset}")
+        return replace(
+            self,
+            next_offset=next_offset,
+            processed=self.processed + processed,
+            retried=self.retried + retried,
+            dead=self.dead + dead,
+            skipped=self.skipped + skipped,
+        )
+
+
+class StateKey(NamedTuple):
+    """A parsed key: the slot, and the product of a shard (None: the slot's progress)."""
+
+    slot: Slot
+    product: str | None
+
+
+def progress_key(slot: Slot) -> bytes:
+    """Return the key of a slot's progress record."""
+    return f"{slot.topic}/{slot.partition}".encode()
+
+
+def shard_key(slot: Slot, product: str) -> bytes:
+    """Return the key of a product's shard in a slot."""
+    return f"{slot.topic}/{slot.partition}/{product}".encode()
+
+
+def parse_key(key: bytes | None) -> StateKey | None:
+    """Return what a key names, or None for a key that is not ours."""
+    try:
+        topic, partition, *product = (key or b"").decode().split("/", 2)
+        return StateKey(Slot(topic, int(partition)), product[0] if product else None)
+    except ValueError:  # UnicodeDecodeError is one
+        return None
+
+
+def dump_progress(progress: Progress) -> bytes:
+    """Return the JSON of a progress record."""
+    return _dump(
+        {
+            "v": VERSION,
+            "group": progress.group,
+            "next_offset": progress.next_offset,
+            "processed": progress.processed,
+            "retried": progress.retried,
+            "dead": progress.dead,
+            "skipped": progress.skipped,
+        }
+    )
+
+
+def dump_shard(shard: Tally, next_offset: int) -> bytes:
+    """Return the JSON of a shard; ``next_offset`` is its slot's at the time."""
+    return _dump(
+        {
+            "v": VERSION,
+            "count": shard.count,
+            "sum": shard.total if len(shard.sum) <= 1 else list(shard.sum),
+            "min": shard.min,
+            "max": shard.max,
+            "average": shard.average,
+            "next_offset": next_offset,
+        }
+    )
+
+
+def load_progress(value: bytes) -> Progress:
+    """Return the progress of a record.
+
+    Raises:
+        RefusedError: the record is from a newer version, or is not a progress record at all.
+    """
+    fields = _load(value)
+    try:
+        counts = {name: int(fields[name]) for name in ("processed", "retried", "dead", "skipped")}
+        return Progress(str(fields["group"]), int(fields["next_offset"]), **counts)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(value) from error
+
+
+def load_shard(value: bytes) -> Tally:
+    """Return the tally of a shard record.
+
+    Raises:
+        RefusedError: the record is from a newer version, or is not a shard record at all.
+    """
+    fields = _load(value)
+    try:
+        parts = fields["sum"] if isinstance(fields["sum"], list) else [fields["sum"]]
+        total = tuple(float(part) for part in parts if part)
+        return Tally(int(fields["count"]), total, float(fields["min"]), float(fields["max"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(value) from error
+
+
+def _dump(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _load(value: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(value)
+        version = fields["v"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unreadable(value) from error
+    if version != VERSION:
+        raise RefusedError(
+            f"the state was written by a newer kafka-orders (record version {version}, this one reads"
+            f" {VERSION}); nothing was changed. Upgrade this process, or run `kafka-orders reset --yes`"
+            " to begin again."
+        )
+    return fields  # type: ignore[no-any-return]
+
+
+def _unreadable(value: bytes) -> RefusedError:
+    return RefusedError(
+        f"a state record cannot be read ({value[:80]!r}); nothing was changed. Something else wrote to the"
+        " averages topic: choose another one with KAFKA_ORDERS_AVERAGES_TOPIC, or run"
+        " `kafka-orders reset --yes` to begin again."
+    )

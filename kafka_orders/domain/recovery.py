@@ -1,0 +1,71 @@
+"""Where a source partition starts, or why it must not: decided from state, offsets and the log's bounds.
+
+The state (``next_offset`` of the progress record) and the group's committed offset are written in one
+transaction, so they can only differ when something outside the pipeline touched one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kafka_orders.domain.errors import StateMismatchError
+
+if TYPE_CHECKING:
+    from kafka_orders.domain.records import Progress, Slot
+
+_WAY_OUT = (
+    "Nothing was changed. If you want to begin again from empty topics, run `kafka-orders reset --yes`;"
+    " else restore what was deleted, or point this process at the right broker and topics."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """First and next offset of a source partition's log."""
+
+    start: int
+    end: int
+
+
+def start_offset(
+    slot: Slot, group: str, progress: Progress | None, committed: int | None, log: Bounds
+) -> int:
+    """Return the offset of the first record to handle.
+
+    Raises:
+        StateMismatchError: state and committed offset disagree, the state is another group's, or
+            records between them and the log are gone.
+    """
+    why = _mismatch(group, progress, committed, log)
+    if why:
+        raise StateMismatchError(f"{slot}: {why}. {_WAY_OUT}")
+    return log.start if progress is None else progress.next_offset
+
+
+def _mismatch(group: str, progress: Progress | None, committed: int | None, log: Bounds) -> str:
+    if progress is None:
+        if committed is None:
+            return ""
+        return (
+            f"group {group} has committed offset {committed}, but its state is gone from the averages topic"
+        )
+    expected = progress.next_offset
+    if progress.group != group:
+        return (
+            f"the state belongs to group {progress.group}, this process is group {group}; two pipelines"
+            " need two averages topics (KAFKA_ORDERS_AVERAGES_TOPIC)"
+        )
+    if committed is not None and committed != expected:
+        return (
+            f"the state has counted up to offset {expected}, but group {group} has committed {committed}:"
+            " somebody moved the offsets, or restored only one of the two"
+        )
+    if log.start > expected:
+        return f"records {expected} to {log.start - 1} were removed from the log before they were handled"
+    if log.end < expected:
+        return (
+            f"the log ends at offset {log.end}, before offset {expected} that was handled already:"
+            " the topic was deleted and created again"
+        )
+    return ""

@@ -1,0 +1,167 @@
+"""Every setting: its name, meaning, unit and default, declared once.
+
+The command line, the environment (``KAFKA_ORDERS_`` + NAME), `.env`, `kafka-orders.toml` and the
+reference pages are derived from this table. Reading the sources is ``kafka_orders/sources.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any
+
+from kafka_orders.domain.errors import SettingsError
+from kafka_orders.domain.policy import RetryPolicy
+
+ENV_PREFIX = "KAFKA_ORDERS_"
+#: Property names whose values never appear in output.
+_SECRET = ("password", "secret", "jaas", "credential", "token", "ssl.key")
+
+
+def _setting(default: Any, about: str, **more: Any) -> Any:
+    metadata = {"about": about, **more}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a process, resolved."""
+
+    bootstrap_servers: str = _setting("localhost:9092", "brokers to ask first, host:port, comma-separated")
+    home: str = _setting("", "folder for broker data, locks and downloads; default: the user's data folder")
+    topic: str = _setting("orders", "the orders topic")
+    retry_topic: str = _setting("orders_retry", "failed orders that wait for their next try")
+    dlq_topic: str = _setting("orders_dlq", "the dead letter queue")
+    averages_topic: str = _setting("orders_averages", "the running state, compacted")
+    dlq_status_topic: str = _setting("orders_dlq_status", "what became of each dead letter, compacted")
+    group: str = _setting("orders-consumer-group", "consumer group of main")
+    retry_group: str = _setting("orders-retry-group", "consumer group of retry")
+    dlq_group: str = _setting("orders-dlq-group", "consumer group of the dead letter viewer")
+    partitions: int = _setting(6, "partitions of a topic that is created", least=1, most=10_000)
+    max_retries: int = _setting(3, "retries before an order is dead", least=0, most=100)
+    retry_delay_ms: int = _setting(2_000, "first delay in ms; each next one doubles", least=0, most=3_600_000)
+    retry_jitter: float = _setting(0.1, "fraction of the delay that may be added", least=0.0, most=1.0)
+    batch_size: int = _setting(10_000, "most orders in one transaction", least=1, most=1_000_000)
+    batch_ms: int = _setting(50, "longest gathering of one transaction, in ms", least=1, most=60_000)
+    handler: str = _setting("", "your handler, as module:function")
+    fail: tuple[str, ...] = _setting((), "products that fail with a simulated temporary error")
+    rate: float = _setting(1.0, "orders produced per second; 0 = as fast as possible", least=0.0)
+    count: int = _setting(0, "orders to produce; 0 = for ever", least=0)
+    seed: int | None = _setting(None, "seed of the random orders; default: another one each time")
+    instance_id: str = _setting("", "this instance; default: host name and a hash of home")
+    group_protocol: str = _setting("classic", "rebalance protocol", choices=("classic", "consumer"))
+    session_timeout_ms: int = _setting(
+        10_000, "a dead member is noticed after, ms", least=1_000, most=1_800_000
+    )
+    log_format: str = _setting("text", "format of log lines", choices=("text", "json"))
+    kafka: Mapping[str, str] = _setting({}, "librdkafka properties passed through, key=value")
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """The retry policy these settings describe."""
+        return RetryPolicy(self.max_retries, self.retry_delay_ms, self.retry_jitter)
+
+    @property
+    def retry_partitions(self) -> int:
+        """Partitions of a retry topic that is created: two per band, band 0 for replays."""
+        return 2 * (self.max_retries + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Raw values from one source, by setting name; ``name`` is what an error calls the source."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+#: Name of every setting and its declaration.
+DECLARED = {one.name: one for one in fields(Settings)}
+
+
+def env_name(setting: str) -> str:
+    """Return the environment variable of a setting."""
+    return ENV_PREFIX + setting.upper()
+
+
+def build(layers: Iterable[Layer]) -> tuple[Settings, dict[str, str]]:
+    """Resolve layers, strongest first, to settings and the source of each value that is set.
+
+    Raises:
+        SettingsError: unknown name or impossible value; the message names setting and source.
+    """
+    chosen: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for layer in layers:
+        for name, raw in layer.values.items():
+            if name not in DECLARED:
+                close = get_close_matches(name, DECLARED, 1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                raise SettingsError(f"{layer.name}: there is no setting {name}{hint}")
+            if name not in chosen:
+                chosen[name] = _value(name, raw, layer.name)
+                sources[name] = layer.name
+    return Settings(**chosen), sources
+
+
+def redacted(settings: Settings) -> dict[str, Any]:
+    """Return all settings for people to read, secrets masked."""
+    shown: dict[str, Any] = {name: getattr(settings, name) for name in DECLARED}
+    shown["kafka"] = {key: "********" if _is_secret(key) else value for key, value in settings.kafka.items()}
+    shown["fail"] = list(settings.fail)
+    return shown
+
+
+def _is_secret(name: str) -> bool:
+    return any(part in name for part in _SECRET) and not name.endswith(".location")
+
+
+def _value(name: str, raw: Any, source: str) -> Any:
+    declared = DECLARED[name]
+    try:
+        value = _convert(name, str(declared.type), raw)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{source}: {name} = {raw!r} is not {_kind(str(declared.type))}") from error
+    rules = declared.metadata
+    if "choices" in rules and value not in rules["choices"]:
+        raise SettingsError(f"{source}: {name} = {raw!r} is none of {', '.join(rules['choices'])}")
+    # Written so that NaN, which compares false with everything, is refused too.
+    if "least" in rules and not (rules["least"] <= value <= rules.get("most", float("1e300"))):
+        most = f" to {rules['most']}" if "most" in rules else " or more"
+        raise SettingsError(f"{source}: {name} = {raw!r} is not {rules['least']}{most}")
+    return value
+
+
+def _convert(name: str, kind: str, raw: Any) -> Any:
+    if kind.startswith("int"):
+        return None if raw is None else int(str(raw))
+    if kind == "float":
+        return float(raw)
+    if kind.startswith("tuple"):
+        parts = raw.split(",") if isinstance(raw, str) else list(raw)
+        return tuple(part.strip() for part in parts if part.strip())
+    if name == "kafka":
+        return dict(raw) if isinstance(raw, Mapping) else dict(_pair(part) for part in _split(raw))
+    if not isinstance(raw, str):
+        raise TypeError(raw)
+    return raw
+
+
+def _split(raw: str | Iterable[str]) -> list[str]:
+    parts = raw.split(",") if isinstance(raw, str) else list(raw)
+    return [part for part in parts if part.strip()]
+
+
+def _pair(part: str) -> tuple[str, str]:
+    key, equals, value = part.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(part)
+    return key.strip(), value.strip()
+
+
+def _kind(declared: str) -> str:
+    kinds = {"int": "a whole number", "float": "a number", "tupl": "a list", "Mapp": "key=value"}
+    return kinds.get(declared[:4].rstrip(" |"), kinds.get(declared[:3], "a text"))

@@ -1,0 +1,1 @@
+"""Bytes to orders and back: the only room that imports fastavro."""

@@ -1,0 +1,119 @@
+"""Requests to the brokers: metadata, offsets and bounds of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+from kafka_orders.domain.errors import BrokerError
+from kafka_orders.domain.records import Slot
+from kafka_orders.domain.recovery import Bounds
+from kafka_orders.log.clients import Connection, kafka_error
+from kafka_orders.log.errors import denied
+from kafka_orders.log.patience import Patience
+
+_REQUEST_SECONDS = 10.0
+_EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+T = TypeVar("T")
+
+
+class Admin:
+    """Asks the brokers, again and again with patience while they do not answer."""
+
+    def __init__(self, connection: Connection, patience: Patience) -> None:
+        self._connection, self._patience = connection, patience
+
+    def ask(self, what: str, question: Callable[[AdminClient], T | None]) -> T:
+        """Return the first answer that is not None.
+
+        A new client per attempt: an AdminClient keeps a stale leader, and then answers -1001 without
+        an error (measured). The client stays referenced while its futures run (_DESTROY otherwise).
+
+        Raises:
+            BrokerError: permission is missing.
+            NoBrokerError: patience has a limit, and it has passed.
+        """
+        while True:
+            client = AdminClient(self._connection.admin())
+            try:
+                answer = question(client)
+                why = "the answer is not complete yet"
+            except KafkaException as raised:
+                error = kafka_error(raised)
+                if refusal := denied(error, what):
+                    raise refusal from raised
+                answer, why = None, error.str()
+            if answer is not None:
+                self._patience.over()
+                return answer
+            self._patience.wait(what, why)
+
+    def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
+        """Return the number of partitions of each of the topics that exist."""
+
+        def question(client: AdminClient) -> dict[str, int]:
+            found = client.list_topics(timeout=_REQUEST_SECONDS).topics
+            return {name: len(found[name].partitions) for name in topics if name in found}
+
+        return self.ask("list topics", question)
+
+    def slots(self, topic: str) -> list[Slot]:
+        """Return all partitions of a topic.
+
+        Raises:
+            BrokerError: it does not exist.
+        """
+        count = self.partition_counts([topic]).get(topic, 0)
+        if not count:
+            raise BrokerError(f"topic {topic} does not exist; `kafka-orders topics create` makes it")
+        return [Slot(topic, partition) for partition in range(count)]
+
+    def bounds(self, slots: Iterable[Slot], *, committed_only: bool = False) -> dict[Slot, Bounds]:
+        """Return the first and next offset of each partition.
+
+        Ends are READ_UNCOMMITTED unless ``committed_only``: the last stable offset can lag behind a
+        committed offset that is visible already (KAFKA-10167), and a restore up to it would miss state.
+        """
+        wanted = list(slots)
+        level = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
+
+        def question(client: AdminClient) -> dict[Slot, Bounds] | None:
+            starts = _list_offsets(client, wanted, _EARLIEST, level)
+            ends = _list_offsets(client, wanted, _LATEST, level)
+            if any(starts[slot] < 0 or ends[slot] < 0 for slot in wanted):
+                return None
+            return {slot: Bounds(starts[slot], ends[slot]) for slot in wanted}
+
+        return self.ask("read the log's bounds", question) if wanted else {}
+
+    def committed(self, group: str, slots: Iterable[Slot]) -> dict[Slot, int | None]:
+        """Return the group's committed offsets, waiting for transactions that hold some (KIP-447)."""
+        wanted = list(slots)
+
+        def question(client: AdminClient) -> dict[Slot, int | None]:
+            request = ConsumerGroupTopicPartitions(group, [TopicPartition(*slot) for slot in wanted])
+            futures = client.list_consumer_group_offsets(
+                [request], require_stable=True, request_timeout=_REQUEST_SECONDS
+            )
+            found = futures[group].result().topic_partitions or []
+            for one in found:
+                if one.error is not None:
+                    raise KafkaException(one.error)
+            offsets = {Slot(one.topic, one.partition): one.offset for one in found}
+            return {slot: offset if (offset := offsets.get(slot, -1)) >= 0 else None for slot in wanted}
+
+        return self.ask(f"read the committed offsets of {group}", question) if wanted else {}
+
+
+def _list_offsets(client: AdminClient, slots: list[Slot], spec: OffsetSpec, level: Any) -> dict[Slot, int]:
+    futures = client.list_offsets(
+        {TopicPartition(*slot): spec for slot in slots},
+        isolation_level=level,
+        request_timeout=_REQUEST_SECONDS,
+    )
+    return {Slot(one.topic, one.partition): future.result().offset for one, future in futures.items()}

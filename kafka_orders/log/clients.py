@@ -1,0 +1,122 @@
+"""Client settings: the named defaults on which exactly-once and speed rest, and the user's own on top."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+ClientConfig = dict[str, Any]
+
+#: librdkafka's own log lines go to Python's logging, not to stderr.
+_log = logging.getLogger("kafka_orders.client")
+
+#: After this many milliseconds librdkafka re-sends a lost request. A transaction that took this long may
+#: have been ended twice (facts: late EndTxn), so the recycle rule is timed by it; see transaction.py.
+RETRY_BACKOFF_MS = 500
+#: Bounds how long a hung process stalls its successor, whose offset fetch waits for the open transaction.
+TRANSACTION_TIMEOUT_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach the brokers: bootstrap servers, and librdkafka properties passed through as they are."""
+
+    bootstrap_servers: str
+    properties: Mapping[str, str] = field(default_factory=dict)
+    session_timeout_ms: int = 10_000
+    group_protocol: str = "classic"
+    on_error: Callable[[str], None] | None = None
+
+    def _base(self) -> ClientConfig:
+        return {
+            "bootstrap.servers": self.bootstrap_servers,
+            "client.id": "kafka-orders",
+            "socket.timeout.ms": 10_000,
+            "reconnect.backoff.ms": 50,
+            "reconnect.backoff.max.ms": 1_000,
+            "allow.auto.create.topics": False,
+            "logger": _log,
+            "error_cb": self._heard,
+        }
+
+    def _heard(self, error: KafkaError) -> None:
+        # _TRANSPORT and _ALL_BROKERS_DOWN are informational: the client goes on trying by itself.
+        if self.on_error is not None:
+            self.on_error(error.str())
+
+    def admin(self) -> ClientConfig:
+        """Return the settings of an admin client."""
+        return {**self._base(), **self.properties}
+
+    def reader(self) -> ClientConfig:
+        """Return the settings of a reader: no group membership, committed records only."""
+        return {
+            **self._base(),
+            "group.id": "kafka-orders-reader",  # librdkafka demands one; it is never joined nor committed to
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "error",
+            "fetch.queue.backoff.ms": 1,
+            "fetch.wait.max.ms": 50,
+            **self.properties,
+            "isolation.level": "read_committed",
+        }
+
+    def member(self, group: str) -> ClientConfig:
+        """Return the settings of a consumer in a group."""
+        config: ClientConfig = {
+            **self._base(),
+            "group.id": group,
+            "group.protocol": self.group_protocol,
+            # Offsets are committed by transactions and starts are decided from state: both are explicit.
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            # librdkafka's default of 1000 makes a consume() loop four to five times slower.
+            "fetch.queue.backoff.ms": 1,
+            "fetch.wait.max.ms": 100,
+            "max.poll.interval.ms": 300_000,
+        }
+        if self.group_protocol == "classic":
+            # The new protocol (KIP-848) has both of these set on the broker.
+            config["session.timeout.ms"] = self.session_timeout_ms
+            config["heartbeat.interval.ms"] = min(3_000, self.session_timeout_ms // 3)
+            config["partition.assignment.strategy"] = "cooperative-sticky"
+        return {**config, **self.properties, "isolation.level": "read_committed"}
+
+    def plain_producer(self) -> ClientConfig:
+        """Return the settings of an idempotent producer outside transactions."""
+        return {
+            **self._base(),
+            "linger.ms": 5,
+            "queue.buffering.max.messages": 100_000,
+            **self.properties,
+            "enable.idempotence": True,
+            "acks": "all",
+        }
+
+    def transactional_producer(self, transactional_id: str) -> ClientConfig:
+        """Return the settings of a transactional producer."""
+        return {
+            **self._base(),
+            # flush() ignores the linger; with it a batch's records leave in few requests.
+            "linger.ms": 50,
+            "queue.buffering.max.messages": 1_000_000,
+            "message.max.bytes": 100_000_000,  # the topic's own limit decides, not the client's
+            **self.properties,
+            "transactional.id": transactional_id,
+            "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
+            "retry.backoff.ms": RETRY_BACKOFF_MS,
+            "enable.idempotence": True,
+        }
+
+
+def kafka_error(error: KafkaException) -> KafkaError:
+    """Return the error inside an exception of the client."""
+    inner = error.args[0]
+    return inner if isinstance(inner, KafkaError) else KafkaError(KafkaError._FAIL, str(inner))

@@ -1,0 +1,215 @@
+"""A member of a consumer group whose offsets are committed by transactions.
+
+No callback touches the log: a rebalance only tells which partitions came and which left. What came is
+assigned paused, and starts when the worker has restored its state (:meth:`GroupConsumer.start_at`).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from kafka_orders.domain.errors import StateMismatchError, TransactionFailedError
+from kafka_orders.domain.records import Slot
+from kafka_orders.log.clients import Connection, kafka_error
+from kafka_orders.log.errors import denied
+from kafka_orders.log.message import slot_of
+
+Slots = frozenset[Slot]
+
+#: Errors among the consumed records that pass by themselves; the client goes on trying.
+_PASSING = frozenset(
+    {
+        KafkaError._PARTITION_EOF,
+        KafkaError._TRANSPORT,
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._MAX_POLL_EXCEEDED,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+    }
+)
+
+
+class ConsumerLostError(Exception):
+    """The client's consumer failed fatally and has to be built anew; the offsets are in Kafka."""
+
+
+class GroupToken(NamedTuple):
+    """Proof of membership at one moment, for one transaction."""
+
+    metadata: Any
+    generation: int
+
+
+class GroupConsumer:
+    """One consumer in one group, subscribed to one topic."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        group: str,
+        topic: str,
+        on_assigned: Callable[[Slots], None],
+        on_revoked: Callable[[Slots], None],
+    ) -> None:
+        self.group, self.topic = group, topic
+        self._tell_assigned, self._tell_revoked = on_assigned, on_revoked
+        self._consumer = Consumer(connection.member(group))
+        self._owned: set[Slot] = set()
+        self._starting: set[Slot] = set()
+        self._rebalanced = False
+        self._consumer.subscribe(
+            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        slots = _slots(partitions)
+        self._owned |= slots
+        self._starting |= slots
+        self._rebalanced = True
+        # An explicit offset starts the partition at once, so that seek() is legal afterwards; paused, it
+        # delivers nothing before its state is there. Assigning without one would first fetch an offset.
+        begin = [TopicPartition(one.topic, one.partition, OFFSET_BEGINNING) for one in partitions]
+        consumer.incremental_assign(begin)
+        if begin:
+            consumer.pause(begin)
+        self._tell_assigned(slots)
+
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        slots = _slots(partitions)
+        self._owned -= slots
+        self._starting -= slots
+        self._rebalanced = True
+        self._tell_revoked(slots)
+        consumer.incremental_unassign(partitions)
+
+    def fetch(self, count: int, timeout: float) -> list[Message]:
+        """Return at most ``count`` records within ``timeout`` seconds; serves rebalances meanwhile.
+
+        Raises:
+            ConsumerLostError: the consumer is dead; build a new one.
+            StateMismatchError: the next record is not in the log any more.
+            BrokerError: permission is missing.
+        """
+        try:
+            messages = self._consumer.consume(count, timeout)
+        except KafkaException as raised:
+            self._check(kafka_error(raised), self.topic, None)
+            return []
+        failed = [error for message in messages if (error := message.error()) is not None]
+        if failed:
+            for message in messages:
+                if (error := message.error()) is not None:
+                    self._check(error, message.topic() or self.topic, message.partition())
+            messages = [message for message in messages if message.error() is None]
+        if self._starting or self._rebalanced:
+            messages = self._deliverable(messages)
+        return messages
+
+    def _deliverable(self, messages: list[Message]) -> list[Message]:
+        """Leave out what one call fetched before partitions left, or before a start was decided."""
+        self._rebalanced = False
+        running = self._owned - self._starting
+        return [one for one in messages if slot_of(one) in running]
+
+    def _check(self, error: KafkaError, topic: str, partition: int | None) -> None:
+        about = self.group if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED else topic
+        if refusal := denied(error, about):
+            raise refusal
+        if error.fatal():
+            raise ConsumerLostError(error.str())
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            if partition is None or Slot(topic, partition) in self._starting:
+                return  # its start is not decided yet
+            raise StateMismatchError(
+                f"{topic}/{partition}: the next record to handle is not in the log any more ({error.str()})."
+                " Nothing was changed. Its retention is shorter than the time it waited, or the topic was"
+                " created again; `kafka-orders reset --yes` begins again from empty topics."
+            )
+        if error.code() not in _PASSING and not error.retriable():
+            raise ConsumerLostError(error.str())
+
+    @property
+    def owned(self) -> Slots:
+        """The partitions assigned at this moment."""
+        return frozenset(self._owned)
+
+    def token(self) -> GroupToken:
+        """Return fresh metadata of this member, refused unless it can be fenced.
+
+        The coordinator *accepts* generation -1 with an empty member over a live group and overwrites its
+        offsets, so such a token must never be sent (measured; ``tests/integration/test_consumer.py``).
+
+        Raises:
+            TransactionFailedError: we are not a member at this moment; poll, then try again.
+        """
+        metadata = self._consumer.consumer_group_metadata()
+        generation, member = read_metadata(bytes(metadata))
+        if generation < 0 or not member:
+            raise TransactionFailedError(f"not a member of {self.group} at this moment")
+        return GroupToken(metadata, generation)
+
+    def start_at(self, slot: Slot, offset: int) -> bool:
+        """Deliver ``slot`` from ``offset`` on; False when it cannot be started yet (poll, try again)."""
+        where = TopicPartition(slot.topic, slot.partition, offset)
+        try:
+            self._consumer.seek(where)
+            self._consumer.resume([where])
+        except KafkaException:
+            return False
+        self._starting.discard(slot)
+        return True
+
+    def pause(self, slots: Iterable[Slot]) -> None:
+        """Stop delivering these; what the client has fetched of them it drops and fetches again."""
+        if held := _partitions(slots):
+            self._consumer.pause(held)
+
+    def resume(self, slots: Iterable[Slot]) -> None:
+        """Deliver these again from where they were paused."""
+        if held := _partitions(slots):
+            self._consumer.resume(held)
+
+    def hold(self, slots: Iterable[Slot]) -> None:
+        """Pause these until :meth:`start_at`: their position is about to be decided anew."""
+        held = set(slots)
+        self._starting |= held
+        self.pause(held)
+
+    def close(self) -> None:
+        """Leave the group at once, so that the others need not wait for the session to time out."""
+        self._consumer.close()
+
+
+def read_metadata(raw: bytes) -> tuple[int, str]:
+    """Return (generation, member id) from the client's serialised group metadata.
+
+    Format (librdkafka 2.16, ``rd_kafka_consumer_group_metadata_write``): ``CGMDv2:``, int32 generation in
+    native order, then group, member and instance, each ended by a zero byte.
+    """
+    prefix = b"CGMDv2:"
+    if not raw.startswith(prefix):
+        raise TransactionFailedError("the client's group metadata has an unknown format")
+    at = len(prefix)
+    (generation,) = struct.unpack_from("=i", raw, at)
+    _group, member, *_ = raw[at + 4 :].split(b"\0")
+    return generation, member.decode()
+
+
+def _slots(partitions: Iterable[TopicPartition]) -> Slots:
+    return frozenset(Slot(one.topic, one.partition) for one in partitions)
+
+
+def _partitions(slots: Iterable[Slot]) -> list[TopicPartition]:
+    return [TopicPartition(slot.topic, slot.partition) for slot in slots]

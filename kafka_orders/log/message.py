@@ -1,0 +1,36 @@
+"""The record as the client delivers it, under a name the upper rooms may import."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
+
+from kafka_orders.domain.headers import Headers
+from kafka_orders.domain.records import Slot
+
+__all__ = ["Message", "append_time_ms", "headers_of", "offset_of", "slot_of"]
+
+
+def slot_of(message: Message) -> Slot:
+    """Return the partition a consumed record came from."""
+    return Slot(message.topic() or "", message.partition() or 0)
+
+
+def offset_of(message: Message) -> int:
+    """Return the offset of a consumed record."""
+    offset = message.offset()
+    if offset is None or offset < 0:
+        raise ValueError("a consumed record has no offset")
+    return offset
+
+
+def headers_of(message: Message) -> Headers:
+    """Return the headers of a consumed record, repeated and null ones included."""
+    return cast("Headers", message.headers() or [])
+
+
+def append_time_ms(message: Message) -> int | None:
+    """Return when the broker appended the record, by its clock; None where the topic keeps other times."""
+    kind, when = message.timestamp()
+    return when if kind == TIMESTAMP_LOG_APPEND_TIME else None

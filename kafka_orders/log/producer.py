@@ -1,0 +1,56 @@
+"""An idempotent producer outside transactions: for orders, not for outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from kafka_orders.log.clients import Connection
+from kafka_orders.log.message import slot_of
+
+#: Say how many reports are outstanding at most this often while the broker is away, in seconds.
+_REMIND_SECONDS = 5.0
+
+
+class Report(NamedTuple):
+    """What the broker said of one record: its place, or why it was not taken."""
+
+    place: str
+    error: str | None
+
+
+class PlainProducer:
+    """Sends records and passes on every delivery report."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._producer = Producer(connection.plain_producer())
+
+    def send(self, topic: str, value: bytes, key: bytes, told: Callable[[Report], None]) -> None:
+        """Send one record; waits while the client's queue is full."""
+
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            told(
+                Report(str(slot_of(message)), error.str())
+                if error is not None
+                else Report(f"{slot_of(message)}/{message.offset()}", None)
+            )
+
+        while True:
+            try:
+                self._producer.produce(topic, value, key, on_delivery=delivered)
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                self._producer.poll(0)
+                return
+
+    def serve(self, seconds: float) -> None:
+        """Serve delivery reports for some time."""
+        self._producer.poll(seconds)
+
+    def finish(self, say: Callable[[str], None]) -> None:
+        """Wait until every record is acknowledged or given up (after delivery.timeout.ms)."""
+        while outstanding := self._producer.flush(_REMIND_SECONDS):
+            say(f"waiting for the broker: {outstanding} orders are not acknowledged yet")

@@ -1,0 +1,164 @@
+"""The five topics: what they must be, creating what is missing, saying what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic  # type: ignore[attr-defined]
+
+from kafka_orders.domain.errors import BrokerError
+from kafka_orders.domain.policy import LONGEST_DELAY_MS
+from kafka_orders.domain.settings import Settings
+from kafka_orders.log.admin import Admin
+from kafka_orders.log.clients import kafka_error
+
+_DAY_MS = 24 * 3_600_000
+#: Kafka's default of max.message.bytes; retry and DLQ take this and our headers.
+_ORDER_BYTES = 1_048_588
+_HEADER_ROOM = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic as it should be. ``config`` are the settings that the pipeline rests on."""
+
+    name: str
+    partitions: int
+    config: dict[str, str]
+
+
+def specs(settings: Settings) -> list[TopicSpec]:
+    """Return the five topics of these settings."""
+    roomy = {"max.message.bytes": str(_ORDER_BYTES + _HEADER_ROOM), "retention.ms": str(30 * _DAY_MS)}
+    compacted = {"cleanup.policy": "compact", "segment.bytes": str(16 * 1024 * 1024)}
+    tidy = {
+        "segment.ms": "600000",
+        "min.cleanable.dirty.ratio": "0.1",
+    }  # a restore reads what is not compacted
+    broker_time = {"message.timestamp.type": "LogAppendTime"}  # due times must not hang on a worker's clock
+    return [
+        TopicSpec(settings.topic, settings.partitions, {"retention.ms": str(7 * _DAY_MS)}),
+        TopicSpec(settings.retry_topic, settings.retry_partitions, {**roomy, **broker_time}),
+        TopicSpec(settings.dlq_topic, settings.partitions, roomy),
+        TopicSpec(settings.averages_topic, settings.partitions, {**compacted, **tidy, **broker_time}),
+        TopicSpec(settings.dlq_status_topic, settings.partitions, compacted),
+    ]
+
+
+def create_missing(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
+    """Create what does not exist; return the names created. Another process may do the same meanwhile.
+
+    Raises:
+        BrokerError: permission is missing, or the broker refuses a topic.
+    """
+    wanted = list(wanted)
+    missing = set(_missing(admin, wanted))
+    made: list[str] = []
+
+    def question(client: AdminClient) -> list[str] | None:
+        new = [
+            NewTopic(one.name, num_partitions=one.partitions, replication_factor=-1, config=one.config)
+            for one in wanted
+            if one.name in missing
+        ]
+        for name, future in client.create_topics(new, request_timeout=10).items() if new else []:
+            try:
+                future.result()
+                made.append(name)
+            except KafkaException as raised:
+                if kafka_error(raised).code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise
+        # Created is not yet known everywhere: wait until the metadata shows all of them.
+        missing.clear()
+        missing.update(_missing(admin, wanted))
+        return None if missing else made
+
+    return admin.ask("create topics", question) if missing else []
+
+
+def _missing(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
+    names = [one.name for one in wanted]
+    counts = admin.partition_counts(names)
+    return [name for name in names if not counts.get(name)]
+
+
+def check(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
+    """Return what is wrong with the topics, one fix per line; empty when all is well."""
+    wanted = list(wanted)
+    counts = admin.partition_counts([one.name for one in wanted])
+    found = _configs(admin, [one.name for one in wanted if one.name in counts])
+    said: list[str] = []
+    for one in wanted:
+        if one.name not in counts:
+            said.append(f"topic {one.name} does not exist: `kafka-orders topics create` makes it")
+            continue
+        said += _complaints(one, found[one.name])
+    return said
+
+
+def _complaints(spec: TopicSpec, has: dict[str, str]) -> list[str]:
+    said = []
+    for name, wanted in spec.config.items():
+        actual = has.get(name, "")
+        if not _suits(name, wanted, actual):
+            said.append(
+                f"topic {spec.name}: {name} is {actual}, should be {wanted}: kafka-configs --alter --topic"
+                f" {spec.name} --add-config {name}={wanted}"
+            )
+    return said
+
+
+def _suits(name: str, wanted: str, actual: str) -> bool:
+    if name == "retention.ms":  # longer is fine, unlimited too; a retry must outlive its longest delay
+        return int(actual) < 0 or int(actual) >= min(int(wanted), 2 * LONGEST_DELAY_MS)
+    if name == "max.message.bytes":
+        return int(actual) >= int(wanted)
+    if name in ("cleanup.policy", "message.timestamp.type"):
+        return actual == wanted
+    return True  # how tidy the changelog is kept is a matter of speed, not of right or wrong
+
+
+def _configs(admin: Admin, names: list[str]) -> dict[str, dict[str, str]]:
+    def question(client: AdminClient) -> dict[str, dict[str, str]]:
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+        futures = client.describe_configs(resources, request_timeout=10)
+        return {
+            resource.name: {entry.name: str(entry.value) for entry in future.result().values()}
+            for resource, future in futures.items()
+        }
+
+    return admin.ask("read topic settings", question) if names else {}
+
+
+def delete(admin: Admin, names: Iterable[str], groups: Iterable[str]) -> None:
+    """Delete consumer groups, then topics, and wait until they are gone; unknown ones are gone already.
+
+    Raises:
+        BrokerError: a group still has members (nothing was deleted then), or permission is missing.
+    """
+    names, groups = list(names), list(groups)
+
+    def question(client: AdminClient) -> bool | None:
+        _settle(client.delete_consumer_groups(groups, request_timeout=10))
+        _settle(client.delete_topics(names, operation_timeout=10))
+        return True if not admin.partition_counts(names) else None
+
+    admin.ask("delete topics and groups", question)
+
+
+def _settle(futures: dict[str, Future[None]]) -> None:
+    for name, future in futures.items():
+        try:
+            future.result()
+        except KafkaException as raised:
+            code = kafka_error(raised).code()
+            if code == KafkaError.NON_EMPTY_GROUP:
+                raise BrokerError(
+                    f"group {name} still has members: stop its consumers (or wait until their session"
+                    " times out) and try again"
+                ) from raised
+            if code not in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.GROUP_ID_NOT_FOUND):
+                raise

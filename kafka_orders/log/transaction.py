@@ -1,0 +1,222 @@
+"""The transactional producer: one call is one transaction, and a suspect producer is never used again.
+
+librdkafka speaks the transaction protocol from before KIP-890 part 2: the epoch stays the same from
+transaction to transaction. An EndTxn that arrives late (its connection broke, the client sent it again)
+would therefore end the *next* transaction halfway, without any error. So, before the next ``begin``,
+a producer whose last transaction is suspect is replaced by one with the same transactional.id: its
+``init_transactions`` raises the epoch, aborts what is open, and the broker refuses the late EndTxn.
+docs: DESIGN.md "Non-obvious" 1; test: ``tests/integration/test_transaction.py``.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+
+from kafka_orders.domain.errors import FencedError, TransactionFailedError
+from kafka_orders.log.clients import RETRY_BACKOFF_MS, TRANSACTION_TIMEOUT_MS, Connection, kafka_error
+from kafka_orders.log.errors import FENCED, UNFIT, denied
+
+if TYPE_CHECKING:
+    from kafka_orders.domain.headers import Headers
+    from kafka_orders.log.consumer import GroupToken
+    from kafka_orders.log.patience import Patience
+
+#: A re-send cannot happen sooner than retry.backoff.ms (less 20 % jitter); an ordinary end takes 1-3 ms.
+SUSPECT_SECONDS = 0.75 * RETRY_BACKOFF_MS / 1000
+#: Fenced again within this many seconds of the last time: another live process has our transactional.id.
+_FENCED_AGAIN_SECONDS = 60.0
+#: Signals wait for a call of the client to return, so each call is short.
+_SLICE_SECONDS = 1.0
+_LIMIT_SECONDS = TRANSACTION_TIMEOUT_MS / 1000
+
+
+class OutRecord(NamedTuple):
+    """A record to write. ``smaller`` are header sets to try, in order, where it is too large."""
+
+    topic: str
+    partition: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Headers | None = None
+    smaller: Sequence[Headers] = ()
+
+
+class Offset(NamedTuple):
+    """A position to commit: the offset of the next record to handle."""
+
+    topic: str
+    partition: int
+    next_offset: int
+
+
+class TransactionalProducer:
+    """Runs transactions for one transactional.id; owned by one thread."""
+
+    def __init__(self, connection: Connection, transactional_id: str, patience: Patience) -> None:
+        self.transactional_id = transactional_id
+        self._config = connection.transactional_producer(transactional_id)
+        self._patience = patience
+        self._current: Producer | None = None
+        self._standby = Producer(self._config)
+        self._suspect = "start"
+        self._fenced_at: float | None = None
+        self._delivery_error: KafkaError | None = None
+        #: (log append time in epoch ms, monotonic seconds) of the newest acknowledged record.
+        self.broker_time: tuple[int, float] | None = None
+
+    @property
+    def suspect(self) -> str:
+        """Why the producer has to be replaced before the next transaction; empty when it is sound."""
+        return self._suspect
+
+    def distrust(self, why: str) -> None:
+        """Have the producer replaced before the next transaction."""
+        self._suspect = self._suspect or why
+
+    def renew(self) -> bool:
+        """Replace a suspect producer by the standby, already connected: a new epoch in about 3 ms.
+
+        This aborts what the old one left open, or completes what it had begun to commit, so state read
+        from Kafka afterwards is final. Waits as long as the coordinator does not answer.
+
+        Raises:
+            BrokerError: permission for the transactional.id is missing.
+        """
+        if not self._suspect:
+            return False
+        old, self._current = self._current, None
+        if old is not None:
+            _dispose(old)
+        self._current, self._standby = self._initialised(), Producer(self._config)
+        self._suspect, self._delivery_error = "", None
+        return True
+
+    def _initialised(self) -> Producer:
+        while True:
+            try:
+                self._standby.init_transactions(_SLICE_SECONDS)
+            except KafkaException as raised:
+                error = kafka_error(raised)
+                if refusal := denied(error, self.transactional_id):
+                    raise refusal from raised
+                if not error.retriable() and error.code() != KafkaError._TIMED_OUT:
+                    self._standby = Producer(self._config)
+                self._patience.wait(f"initialise transactional.id {self.transactional_id}", error.str())
+            else:
+                self._patience.over()
+                return self._standby
+
+    def transact(self, records: Iterable[OutRecord], offsets: Sequence[Offset], token: GroupToken) -> float:
+        """Write ``records`` and commit ``offsets``, all or nothing. Return the seconds the end took.
+
+        Raises:
+            TransactionFailedError: the outcome is not known to be a commit. The producer is suspect now: call
+                :meth:`renew`, then restore state from Kafka. Never trust memory, it may have been committed.
+            FencedError: another live process uses this transactional.id.
+            BrokerError: permission is missing.
+        """
+        if self._suspect or self._current is None:
+            raise ValueError("renew() comes before transact()")
+        producer = self._current
+        try:
+            producer.begin_transaction()  # 3. begin
+            for record in records:  # 4. route, 5. write
+                self._produce(producer, record)
+            self._flush(producer)  # 6. flush, then send offsets
+            started = time.monotonic()
+            send = [TopicPartition(one.topic, one.partition, one.next_offset) for one in offsets]
+            producer.send_offsets_to_transaction(send, token.metadata, _LIMIT_SECONDS)
+            self._commit(producer, started)  # 7. commit
+        except KafkaException as raised:
+            raise self._failed(kafka_error(raised)) from raised
+        took = time.monotonic() - started
+        if took >= SUSPECT_SECONDS:
+            self._suspect = f"ending the transaction took {took * 1000:.0f} ms"
+        return took
+
+    def _produce(self, producer: Producer, record: OutRecord) -> None:
+        attempts = [record.headers, *record.smaller]
+        while True:
+            try:
+                self._send(producer, record, attempts[0])
+            except BufferError:
+                producer.poll(0.1)
+            except KafkaException as raised:
+                attempts.pop(0)
+                if kafka_error(raised).code() != KafkaError.MSG_SIZE_TOO_LARGE or not attempts:
+                    raise
+            else:
+                return
+
+    def _send(self, producer: Producer, record: OutRecord, headers: Headers | None) -> None:
+        partition = -1 if record.partition is None else record.partition
+        producer.produce(
+            record.topic, record.value, record.key, partition, self._delivered, headers=list(headers or ())
+        )
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._delivery_error = self._delivery_error or error
+        elif message.timestamp()[0] == 2:  # TIMESTAMP_LOG_APPEND_TIME: the broker's own clock
+            self.broker_time = (message.timestamp()[1], time.monotonic())
+
+    def _flush(self, producer: Producer) -> None:
+        """Without the flush first, the end meets CONCURRENT_TRANSACTIONS and waits retry.backoff.ms."""
+        deadline = time.monotonic() + _LIMIT_SECONDS
+        while producer.flush(_SLICE_SECONDS):
+            if time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "records were not acknowledged"))
+        if self._delivery_error is not None:
+            raise KafkaException(self._delivery_error)
+
+    def _commit(self, producer: Producer, started: float) -> None:
+        while True:
+            try:
+                producer.commit_transaction(_SLICE_SECONDS)
+            except KafkaException as raised:
+                # After a time-out the same commit may be asked for again; anything else is an end.
+                waited = time.monotonic() - started
+                if kafka_error(raised).code() != KafkaError._TIMED_OUT or waited > _LIMIT_SECONDS:
+                    raise
+            else:
+                return
+
+    def _failed(self, error: KafkaError) -> Exception:
+        """Classify; there is no abort here, because the next epoch's init aborts without hanging."""
+        cause = self._delivery_error or error
+        self._suspect = f"{cause.name()}: {cause.str()}"
+        if refusal := denied(cause, self.transactional_id):
+            return refusal
+        if error.code() in FENCED or cause.code() in FENCED:
+            now, before = time.monotonic(), self._fenced_at
+            self._fenced_at = now
+            if before is not None and now - before < _FENCED_AGAIN_SECONDS:
+                return FencedError(
+                    f"another live process uses transactional.id {self.transactional_id}: fenced twice."
+                    " Nothing was lost or doubled. Give each process its own KAFKA_ORDERS_INSTANCE_ID."
+                )
+        failed = TransactionFailedError(self._suspect)
+        failed.blames_records = cause.code() in UNFIT
+        return failed
+
+    def close(self) -> None:
+        """Let go of both producers; an open transaction is left to the next epoch to abort."""
+        for producer in (self._current, self._standby):
+            if producer is not None:
+                _dispose(producer)
+        self._current = None
+
+
+def _dispose(producer: Producer) -> None:
+    """Destroy a producer off the worker's thread: librdkafka joins its threads, which can take a second.
+
+    ``close()`` is not used: it waits without limit when the coordinator is gone.
+    """
+    producer.purge()
+    holder = [producer]
+    threading.Thread(target=holder.clear, name="dispose-producer", daemon=True).start()

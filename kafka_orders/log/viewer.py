@@ -1,0 +1,53 @@
+"""A group member that only looks: starts at the beginning, commits what was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from kafka_orders.domain.records import Slot
+from kafka_orders.log.clients import Connection
+from kafka_orders.log.errors import denied
+from kafka_orders.log.message import offset_of, slot_of
+
+
+class Viewer:
+    """Reads one topic in a group, committed records only."""
+
+    def __init__(self, connection: Connection, group: str, topic: str) -> None:
+        config = connection.member(group)
+        # It changes nothing, so reading from the beginning is always safe.
+        self._consumer = Consumer({**config, "auto.offset.reset": "earliest"})
+        self._consumer.subscribe([topic])
+
+    def fetch(self, count: int, timeout: float) -> list[Message]:
+        """Return records; a single one is not kept waiting for others.
+
+        Raises:
+            BrokerError: permission is missing.
+        """
+        found = self._consumer.consume(1, timeout)
+        found += self._consumer.consume(count - 1, 0) if found else []
+        for message in found:
+            error = message.error()
+            refusal = denied(error, message.topic() or "") if error is not None else None
+            if refusal is not None:
+                raise refusal
+        return [message for message in found if message.error() is None]
+
+    def seen(self, messages: Iterable[Message]) -> None:
+        """Commit that these were shown; where the broker is away, they are shown again later."""
+        next_offsets: dict[Slot, int] = {}
+        for message in messages:
+            next_offsets[slot_of(message)] = offset_of(message) + 1
+        if next_offsets:
+            offsets = [TopicPartition(*slot, offset) for slot, offset in next_offsets.items()]
+            try:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+            except KafkaException:  # shown twice is harmless; the partition may have moved, too
+                return
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()

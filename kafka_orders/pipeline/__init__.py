@@ -1,0 +1,1 @@
+"""The transactional worker and what it is made of: handling, routing, state, the retry gate."""

@@ -1,0 +1,85 @@
+"""The producer role: random orders, acknowledged by all replicas, each report counted."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from kafka_orders.domain.settings import Settings
+from kafka_orders.log.producer import PlainProducer, Report
+from kafka_orders.pipeline.startup import reach
+from kafka_orders.pipeline.stop import Stop
+
+PRODUCTS = ("Item1", "Item2", "Item3", "Item4", "Item5")
+#: Waiting for the next order's time is cut into steps this long, so that signals are answered.
+_STEP_SECONDS = 0.1
+
+Order = dict[str, Any]
+
+
+def random_orders(seed: int | None) -> Iterator[Order]:
+    """Yield random orders for ever; the same seed gives the same orders."""
+    source = random.Random(seed)  # noqa: S311  demo orders, no secrets
+    while True:
+        yield {
+            "orderId": f"{source.getrandbits(64):016x}",
+            "product": source.choice(PRODUCTS),
+            "price": round(source.uniform(1.0, 500.0), 2),
+        }
+
+
+@dataclass(slots=True)
+class Produced:
+    """How a run of the producer ended."""
+
+    sent: int = 0
+    acknowledged: int = 0
+    failed: int = 0
+
+
+def produce(
+    settings: Settings,
+    encode: Callable[[Order], bytes],
+    told: Callable[[Order, Report], None],
+    say: Callable[[str], None],
+    stop: Stop,
+) -> Produced:
+    """Send orders at ``settings.rate`` until ``settings.count`` or a stop; then wait for every report.
+
+    Raises:
+        NoBrokerError: no broker at the start.
+    """
+    cluster = reach(settings, stop, say)
+    done = Produced()
+
+    def heard(order: Order, report: Report) -> None:
+        done.acknowledged += report.error is None
+        done.failed += report.error is not None
+        told(order, report)
+
+    producer = PlainProducer(cluster.connection)
+    started = time.monotonic()
+    for order in random_orders(settings.seed):
+        if stop.requested or (settings.count and done.sent >= settings.count):
+            break
+        if not _await_turn(producer, started, done.sent, settings.rate, stop):
+            break
+        key = order["orderId"].encode()
+        producer.send(settings.topic, encode(order), key, partial(heard, order))
+        done.sent += 1
+    producer.finish(say)
+    return done
+
+
+def _await_turn(producer: PlainProducer, started: float, sent: int, rate: float, stop: Stop) -> bool:
+    """Serve reports until the next order is due; False when stopped meanwhile."""
+    while rate and not stop.requested:
+        wait = started + sent / rate - time.monotonic()
+        if wait <= 0:
+            break
+        producer.serve(min(wait, _STEP_SECONDS))
+    return not stop.requested

@@ -1,0 +1,134 @@
+"""Putting a worker together: main reads `orders`, retry reads `orders_retry` behind the gate."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from kafka_orders.domain.brokertime import BrokerTime
+from kafka_orders.domain.order import Contract
+from kafka_orders.domain.settings import Settings
+from kafka_orders.log.admin import Admin
+from kafka_orders.log.consumer import GroupConsumer
+from kafka_orders.log.patience import Patience
+from kafka_orders.log.reader import Reader
+from kafka_orders.log.transaction import TransactionalProducer
+from kafka_orders.pipeline.batch import BatchLimit
+from kafka_orders.pipeline.desk import Desk, SendToDlq, SendToRetry, send_to_dlq, send_to_retry
+from kafka_orders.pipeline.handling import Decode, Handler, Handling, checked, failing_for
+from kafka_orders.pipeline.instance import Identity
+from kafka_orders.pipeline.reload import SourceWatch
+from kafka_orders.pipeline.routing import Router
+from kafka_orders.pipeline.source import DelayedSource, Source
+from kafka_orders.pipeline.startup import Cluster, reach
+from kafka_orders.pipeline.state import Restorer, State
+from kafka_orders.pipeline.stop import Stop
+from kafka_orders.pipeline.story import Observer, Story
+from kafka_orders.pipeline.worker import Ended, Worker
+
+RoleName = Literal["main", "retry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker does with each order, apart from Kafka."""
+
+    decode: Decode
+    handler: Handler
+    contract: Contract = field(default_factory=Contract)
+    to_retry: SendToRetry = send_to_retry
+    to_dlq: SendToDlq = send_to_dlq
+
+
+def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, stop: Stop) -> Ended:
+    """Work as ``role`` until stopped; the topics are created if they are missing.
+
+    Raises:
+        KafkaOrdersError: see its exit code; nothing that was not committed counts.
+    """
+    handler = checked(job.handler)
+    story = Story(role)
+    cluster = reach(settings, stop, story.waiting)
+    for complaint in cluster.complaints:
+        logging.getLogger(f"kafka_orders.{role}").warning(complaint)
+    identity = Identity(_group(role, settings), settings.instance_id, Path(settings.home))
+    try:
+        worker = _Assembly(role, settings, cluster, Patience(stop, story.waiting), story).worker(
+            job, handler, identity.transactional_id, observer, stop
+        )
+        story.started(identity.transactional_id, worker.state.group, _topic(role, settings))
+        ended = worker.run()
+        story.stopped(ended.value)
+        return ended
+    finally:
+        identity.release()
+
+
+def _group(role: RoleName, settings: Settings) -> str:
+    return settings.group if role == "main" else settings.retry_group
+
+
+def _topic(role: RoleName, settings: Settings) -> str:
+    return settings.topic if role == "main" else settings.retry_topic
+
+
+@dataclass(frozen=True, slots=True)
+class _Assembly:
+    role: RoleName
+    settings: Settings
+    cluster: Cluster
+    patience: Patience
+    story: Story
+
+    def worker(
+        self, job: Job, handler: Handler, transactional_id: str, observer: Observer, stop: Stop
+    ) -> Worker:
+        settings, connection = self.settings, self.cluster.connection
+        group, broker_time = _group(self.role, settings), BrokerTime()
+        desk = Desk(
+            settings.policy, source_is_retry=self.role == "retry", to_retry=job.to_retry, to_dlq=job.to_dlq
+        )
+        failing = failing_for(settings.fail, job.contract.group_by, handler)
+        return Worker(
+            new_consumer=lambda came, left: GroupConsumer(
+                connection, group, _topic(self.role, settings), came, left
+            ),
+            new_source=self._source(broker_time),
+            producer=TransactionalProducer(connection, transactional_id, self.patience),
+            handling=Handling(job.decode, job.contract, failing, desk),
+            router=self._router(group),
+            restorer=Restorer(
+                Admin(connection, self.patience),
+                Reader(connection, self.patience),
+                settings.averages_topic,
+                self.cluster.partitions[settings.averages_topic],
+            ),
+            state=State(group),
+            story=self.story,
+            observer=observer,
+            watch=SourceWatch(handler),
+            stop=stop,
+            broker_time=broker_time,
+            limit=BatchLimit(settings.batch_size),
+            batch_seconds=settings.batch_ms / 1000,
+        )
+
+    def _source(self, broker_time: BrokerTime) -> Callable[[GroupConsumer], Source]:
+        if self.role == "main":
+            return Source
+        return lambda consumer: DelayedSource(consumer, self.settings.policy, broker_time)
+
+    def _router(self, group: str) -> Router:
+        settings, partitions = self.settings, self.cluster.partitions
+        return Router(
+            group,
+            settings.policy,
+            settings.retry_topic,
+            settings.dlq_topic,
+            settings.averages_topic,
+            partitions[settings.retry_topic],
+            partitions[settings.averages_topic],
+        )

@@ -1,0 +1,68 @@
+"""From outcomes to records: steps 4 and 5, what a transaction writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kafka_orders.domain import headers
+from kafka_orders.domain.headers import Journey
+from kafka_orders.domain.policy import Dead, Retry, RetryPolicy, retry_partition
+from kafka_orders.domain.records import dump_progress, dump_shard, progress_key, shard_key
+from kafka_orders.log.message import headers_of
+from kafka_orders.log.transaction import OutRecord
+from kafka_orders.pipeline.batch import Batch, Routed
+from kafka_orders.pipeline.state import Changes
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """Knows the topics and their partition counts; N of the averages topic never changes."""
+
+    group: str
+    policy: RetryPolicy
+    retry_topic: str
+    dlq_topic: str
+    averages_topic: str
+    retry_partitions: int
+    averages_partitions: int
+
+    def records(self, batch: Batch, changes: Changes) -> Iterator[OutRecord]:
+        """Yield all records of the batch's transaction."""
+        for routed in batch.routed():  # 4. route
+            yield self._failed(routed)
+        for slot, progress in changes.progress.items():  # 5. write
+            partition = slot.partition % self.averages_partitions
+            yield OutRecord(self.averages_topic, partition, progress_key(slot), dump_progress(progress))
+            for product, shard in changes.shards[slot].items():
+                value = dump_shard(shard, progress.next_offset)
+                yield OutRecord(self.averages_topic, partition, shard_key(slot, product), value)
+
+    def _failed(self, routed: Routed) -> OutRecord:
+        match routed.decision:
+            case Retry(attempt):
+                wait = self.policy.wait_ms(attempt, str(routed.origin))
+                partition = retry_partition(
+                    attempt,
+                    routed.message.key(),
+                    str(routed.origin),
+                    self.retry_partitions,
+                    self.policy.max_retries,
+                )
+                return self._record(routed, self.retry_topic, partition, attempt, routed.failed_at_ms + wait)
+            case Dead(retries):
+                return self._record(routed, self.dlq_topic, None, retries, None)
+
+    def _record(
+        self, routed: Routed, topic: str, partition: int | None, count: int, due_ms: int | None
+    ) -> OutRecord:
+        message = routed.message
+        journey = Journey(
+            routed.origin, count, routed.first_failed_at_ms, routed.failed_at_ms, self.group, due_ms
+        )
+        is_dead = topic == self.dlq_topic
+        full = headers.build(headers_of(message), journey, routed.failure, with_stack=is_dead)
+        # A record never fails to fit: the stack goes first, then the message, the payload never.
+        no_stack = headers.without_detail(full, headers.EXCEPTION_STACKTRACE)
+        bare = headers.without_detail(no_stack, headers.ERROR)
+        return OutRecord(topic, partition, message.key(), message.value(), full, (no_stack, bare))

@@ -1,0 +1,90 @@
+"""Before a role works: a broker that answers, and the five topics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kafka_orders.domain.errors import NoBrokerError
+from kafka_orders.domain.settings import Settings
+from kafka_orders.log import topics
+from kafka_orders.log.admin import Admin
+from kafka_orders.log.clients import Connection
+from kafka_orders.log.patience import Patience
+
+#: A role that has never reached a broker gives up after this many seconds; later it waits without limit.
+FIRST_CONTACT_SECONDS = 15.0
+
+
+def connection_of(settings: Settings, on_error: Callable[[str], None] | None = None) -> Connection:
+    """Return how these settings reach the brokers."""
+    return Connection(
+        settings.bootstrap_servers,
+        settings.kafka,
+        settings.session_timeout_ms,
+        settings.group_protocol,
+        on_error,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A reachable broker with all topics of the pipeline."""
+
+    connection: Connection
+    partitions: dict[str, int]
+    #: What is wrong with the topics' settings, one fix per line.
+    complaints: list[str]
+
+
+def reach(
+    settings: Settings,
+    stopping: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
+    limit: float = FIRST_CONTACT_SECONDS,
+) -> Cluster:
+    """Wait for a broker, create the topics that are missing, and check the others.
+
+    Raises:
+        NoBrokerError: nobody answers within ``limit`` seconds.
+        BrokerError: permission is missing.
+        StopRequested: a stop was asked for meanwhile.
+    """
+    contact(settings, stopping, say, limit)
+    connection = connection_of(settings)
+    admin = Admin(connection, Patience(stopping, say, limit))
+    wanted = topics.specs(settings)
+    topics.create_missing(admin, wanted)
+    complaints = topics.check(admin, wanted)
+    return Cluster(connection, admin.partition_counts([one.name for one in wanted]), complaints)
+
+
+def contact(
+    settings: Settings,
+    stopping: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _: None,
+    limit: float = FIRST_CONTACT_SECONDS,
+) -> None:
+    """Wait for a first answer of a broker.
+
+    Raises:
+        NoBrokerError: nobody answers within ``limit`` seconds.
+        StopRequested: a stop was asked for meanwhile.
+    """
+    heard: list[str] = []
+    admin = Admin(connection_of(settings, heard.append), Patience(stopping, say, limit))
+    try:
+        admin.partition_counts([])
+    except NoBrokerError as error:
+        raise NoBrokerError(no_broker(settings.bootstrap_servers, heard)) from error
+
+
+def no_broker(servers: str, heard: list[str]) -> str:
+    """Return what to say when nobody answers, with the reason that only the client's error callback knows."""
+    reason = f" ({heard[-1]})" if heard else ""
+    return (
+        f"no Kafka broker answers at {servers}{reason}. No order was touched.\n"
+        "Start one with `kafka-orders broker start` (no Docker needed; from a clone:"
+        " `python -m kafka_orders broker start`)\nor with `docker compose up -d`,"
+        " or name another one in KAFKA_ORDERS_BOOTSTRAP_SERVERS."
+    )

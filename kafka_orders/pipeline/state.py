@@ -1,0 +1,124 @@
+"""The running state in memory: restored from the changelog, changed only by what was committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from kafka_orders.domain.averages import EMPTY, Tally, merge_all
+from kafka_orders.domain.records import Progress, Slot, load_progress, load_shard, parse_key
+from kafka_orders.domain.recovery import Bounds, start_offset
+from kafka_orders.log.admin import Admin
+from kafka_orders.log.message import Message
+from kafka_orders.log.reader import Reader
+from kafka_orders.pipeline.batch import Batch
+
+Shards = dict[str, Tally]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a batch would make of the state; the truth once its transaction has committed."""
+
+    progress: dict[Slot, Progress] = field(default_factory=dict)
+    shards: dict[Slot, Shards] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class State:
+    """Progress and shards of the partitions this worker owns."""
+
+    group: str
+    progress: dict[Slot, Progress] = field(default_factory=dict)
+    shards: dict[Slot, Shards] = field(default_factory=dict)
+
+    def after(self, batch: Batch) -> Changes:
+        """Return what ``batch`` makes of the state, without changing it."""
+        changes = Changes()
+        for slot, part in batch.slots.items():
+            dead = sum(1 for routed in part.routed if routed.is_dead)
+            changes.progress[slot] = self.progress[slot].plus(
+                part.next_offset, part.processed, len(part.routed) - dead, dead, part.skipped
+            )
+            known = self.shards[slot]
+            changes.shards[slot] = {
+                product: known.get(product, EMPTY).add(values) for product, values in part.values.items()
+            }
+        return changes
+
+    def apply(self, changes: Changes) -> None:
+        """Make committed changes the truth."""
+        self.progress.update(changes.progress)
+        for slot, shards in changes.shards.items():
+            self.shards[slot].update(shards)
+
+    def drop(self, slots: Iterable[Slot]) -> None:
+        """Forget partitions that leave, or whose last transaction's outcome is unknown."""
+        for slot in slots:
+            self.progress.pop(slot, None)
+            self.shards.pop(slot, None)
+
+    def product(self, product: str) -> Tally:
+        """Return the tally of a product over the partitions owned here."""
+        return merge_all(shards[product] for shards in self.shards.values() if product in shards)
+
+    def overall(self) -> Tally:
+        """Return the tally of all products over the partitions owned here."""
+        return merge_all(self._all())
+
+    def _all(self) -> Iterator[Tally]:
+        return (shard for shards in self.shards.values() for shard in shards.values())
+
+
+class Restorer:
+    """Reads state back from Kafka, to the changelog's true end, before a first record is handled."""
+
+    def __init__(self, admin: Admin, reader: Reader, averages_topic: str, partitions: int) -> None:
+        self._admin, self._reader = admin, reader
+        self._topic, self._partitions = averages_topic, partitions
+
+    def restore(self, state: State, slots: Iterable[Slot]) -> dict[Slot, int]:
+        """Fill ``state`` for ``slots``; return where each starts.
+
+        The order matters: the committed offsets are read first and wait for open transactions (KIP-447);
+        only then the changelog's ends are taken, so they lie behind all that those offsets cover.
+
+        Raises:
+            StateMismatchError: state, offsets and log disagree.
+            RefusedError: the state is another pipeline's or a newer version's.
+        """
+        wanted = set(slots)
+        committed = self._admin.committed(state.group, wanted)
+        logs = self._admin.bounds(wanted)
+        changelog = self._admin.bounds(
+            {Slot(self._topic, slot.partition % self._partitions) for slot in wanted}
+        )
+        progress, shards = self._read(changelog, wanted)
+        starts = {
+            slot: start_offset(slot, state.group, progress.get(slot), committed[slot], logs[slot])
+            for slot in wanted
+        }
+        for slot, start in starts.items():
+            state.progress[slot] = progress.get(slot) or Progress(state.group, start)
+            state.shards[slot] = shards.get(slot, {})
+        return starts
+
+    def _read(
+        self, changelog: dict[Slot, Bounds], wanted: set[Slot]
+    ) -> tuple[dict[Slot, Progress], dict[Slot, Shards]]:
+        newest: dict[bytes, Message] = {}
+        for message in self._reader.read(changelog):
+            key = message.key()
+            if key is not None:
+                newest[key] = message
+        progress: dict[Slot, Progress] = {}
+        shards: dict[Slot, Shards] = {}
+        for key, message in newest.items():
+            place, value = parse_key(key), message.value()
+            if place is None or place.slot not in wanted or value is None:
+                continue
+            if place.product is None:
+                progress[place.slot] = load_progress(value)
+            else:
+                shards.setdefault(place.slot, {})[place.product] = load_shard(value)
+        return progress, shards

@@ -1,0 +1,47 @@
+"""Stopping: the first signal finishes the batch, commits and leaves the group; the second ends at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from kafka_orders.domain.errors import EXIT_INTERRUPTED
+
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+
+
+class Stop:
+    """A request to stop, from a signal or from code."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __call__(self) -> bool:
+        """Say whether a stop was asked for."""
+        return self.requested
+
+    def request(self) -> None:
+        """Ask for a clean stop."""
+        self.requested = True
+
+    @contextmanager
+    def on_signals(self) -> Iterator[Stop]:
+        """Answer SIGINT and SIGTERM (and Ctrl-Break) while the block runs; main thread only."""
+        before = {number: signal.signal(number, self._heard) for number in _SIGNALS}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        if self.requested:
+            # Nothing is lost: the broker aborts the open transaction, the offsets stay where they were.
+            with suppress(OSError, ValueError):
+                sys.stdout.flush()
+            os._exit(EXIT_INTERRUPTED)
+        self.requested = True

@@ -1,0 +1,193 @@
+"""The transactional worker: one loop for main and retry, one Kafka transaction per batch.
+
+The steps, in the same words as in DESIGN.md:
+
+1. **poll**: a small consume;
+2. **decode and handle** each record; outcomes are data, tentative until the commit;
+   - 1 and 2 repeat until N records or T milliseconds since the first are reached -
+3. **begin** the transaction;
+4. **route** failures to retry or dead letters;
+5. **write** changed averages and progress;
+6. **flush**, then **send offsets** of every partition of the batch, with fresh and fenceable metadata;
+7. **commit**; only then are the new averages the truth in memory;
+8. anything goes wrong: **abort**, replace the producer, restore from Kafka, go on.
+
+No transaction is open while a poll runs or a rebalance callback is served: a callback only drops the
+gathered batch and what belongs to leaving partitions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from kafka_orders.domain.brokertime import BrokerTime
+from kafka_orders.domain.errors import TransactionFailedError
+from kafka_orders.domain.records import Slot
+from kafka_orders.log.consumer import ConsumerLostError, GroupConsumer, Slots
+from kafka_orders.log.patience import StopRequested
+from kafka_orders.log.transaction import TransactionalProducer
+from kafka_orders.pipeline.batch import Batch, BatchLimit
+from kafka_orders.pipeline.handling import Handling
+from kafka_orders.pipeline.reload import SourceWatch
+from kafka_orders.pipeline.routing import Router
+from kafka_orders.pipeline.source import IDLE_SECONDS, Source
+from kafka_orders.pipeline.state import Restorer, State
+from kafka_orders.pipeline.stop import Stop
+from kafka_orders.pipeline.story import Observer, Story
+
+#: Records per poll: the client's CPU per record rises with it, so transactions gather several polls.
+POLL_SIZE = 200
+
+
+class Ended(Enum):
+    """Why a worker's loop ended."""
+
+    STOPPED = "stopped"
+    SOURCE_CHANGED = "the handler's source changed"
+
+
+@dataclass(slots=True)
+class Worker:
+    """Owns a consumer and a producer; everything happens on the thread that calls :meth:`run`."""
+
+    new_consumer: Callable[[Callable[[Slots], None], Callable[[Slots], None]], GroupConsumer]
+    new_source: Callable[[GroupConsumer], Source]
+    producer: TransactionalProducer
+    handling: Handling
+    router: Router
+    restorer: Restorer
+    state: State
+    story: Story
+    observer: Observer
+    watch: SourceWatch
+    stop: Stop
+    broker_time: BrokerTime
+    limit: BatchLimit
+    batch_seconds: float
+    source: Source = field(init=False)
+    batch: Batch = field(init=False, default_factory=Batch)
+    unready: set[Slot] = field(init=False, default_factory=set)
+
+    def run(self) -> Ended:
+        """Work until a stop is asked for or the handler's source has changed.
+
+        Raises:
+            RefusedError: going on could lose or double orders; nothing of the last batch was committed.
+            BrokerError: permission is missing.
+        """
+        self._connect()
+        try:
+            while not self.stop.requested:
+                if self.watch.changed():
+                    return Ended.SOURCE_CHANGED
+                self._turn()
+        except StopRequested:
+            pass  # asked to stop while waiting for a broker: what was open aborts
+        finally:
+            self._leave()
+        return Ended.STOPPED
+
+    def _turn(self) -> None:
+        try:
+            self._prepare()
+            self._gather()
+            if self.batch.slots:
+                self._finish()
+            else:
+                self.observer(self.batch, self.state)
+        except ConsumerLostError as lost:
+            self.story.consumer_lost(str(lost))
+            self._connect()
+
+    def _prepare(self) -> None:
+        """Make sure of a sound producer and restored state before the first record is handled."""
+        why = self.producer.suspect
+        if self.producer.renew():
+            self.story.recycled(why)
+        if not self.unready:
+            return
+        started = time.monotonic()
+        starting = set(self.unready)
+        starts = self.restorer.restore(self.state, starting)
+        self.unready = {slot for slot in starting if not self.source.consumer.start_at(slot, starts[slot])}
+        self.story.restored(self.state, starting - self.unready, time.monotonic() - started)
+
+    def _gather(self) -> None:
+        """1. poll and 2. decode and handle, until enough records or time."""
+        self.batch = Batch()
+        deadline = float("inf")
+        while self.batch.size < self.limit.current and not self.stop.requested:
+            room = self.limit.current - self.batch.size
+            wait = min(IDLE_SECONDS, max(0.0, deadline - time.monotonic()))
+            messages = self.source.take(min(POLL_SIZE, room) if self.batch.size else 1, wait)
+            if not messages:
+                break
+            if not self.batch.size:
+                deadline = time.monotonic() + self.batch_seconds
+            handled = self.handling.handle(messages, self.batch, deadline)
+            self.source.put_back(messages[handled:])
+        if self.source.wants_time and not self.batch.slots:
+            self._learn_time()
+
+    def _finish(self) -> None:
+        """3. begin to 7. commit, or 8. undo."""
+        changes = self.state.after(self.batch)
+        try:
+            token = self.source.consumer.token()
+            took = self.producer.transact(
+                self.router.records(self.batch, changes), self.batch.offsets(), token
+            )
+        except TransactionFailedError as failed:
+            self._undo(failed)
+            return
+        self.state.apply(changes)
+        self.limit.succeeded()
+        if self.producer.broker_time:
+            self.broker_time.observe(*self.producer.broker_time, fresh=True)
+        self.story.committed(self.batch, took)
+        self.observer(self.batch, self.state)
+
+    def _undo(self, failed: TransactionFailedError) -> None:
+        """8. abort (by the next epoch), replace the producer, restore from Kafka, go on.
+
+        The outcome may be a commit after all, so memory is never the way back: not for the state, and
+        not for the positions.
+        """
+        self.producer.distrust(str(failed))
+        self.story.aborted(str(failed), self.batch)
+        if failed.blames_records:
+            self.limit.refused(self.batch, str(failed))
+        self._hold(self.source.consumer.owned)
+
+    def _learn_time(self) -> None:
+        """Commit where we are: its acknowledgement tells the broker's time, which no old record does."""
+        for slot in self.source.consumer.owned - self.unready:
+            self.batch.part(slot, self.state.progress[slot].next_offset)
+
+    def _hold(self, slots: Slots) -> None:
+        self.source.clear()
+        self.state.drop(slots)
+        self.source.consumer.hold(slots)
+        self.unready |= slots
+
+    def _connect(self) -> None:
+        self.unready, self.batch = set(), Batch()
+        self.source = self.new_source(self.new_consumer(self._assigned, self._revoked))
+
+    def _assigned(self, slots: Slots) -> None:
+        self.story.assigned(slots)
+        self.unready |= slots
+
+    def _revoked(self, slots: Slots) -> None:
+        self.story.revoked(slots)
+        self.unready -= slots
+        self.batch.drop(slots)
+        self.source.drop(slots)
+        self.state.drop(slots)
+
+    def _leave(self) -> None:
+        self.source.consumer.close()
+        self.producer.close()

@@ -1,0 +1,1 @@
+"""Read-only views of what is committed: averages, lag, and the proof that nothing is missing."""

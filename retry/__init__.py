@@ -1,0 +1,1 @@
+"""The retry consumer of the demo application."""
