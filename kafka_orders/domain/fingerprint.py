@@ -6,6 +6,7 @@ import hashlib
 import re
 import traceback
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePath
 from typing import Literal
 
@@ -26,11 +27,16 @@ class Failure:
     stack: str = ""
 
 
-def describe(error: BaseException, stage: Stage, message: str | None = None) -> Failure:
-    """Return the failure that ``error`` is; ``message`` replaces the error's own text."""
+def describe(
+    error: BaseException, stage: Stage, message: str | None = None, *, with_stack: bool = True
+) -> Failure:
+    """Return the failure that ``error`` is; ``message`` replaces the error's own text.
+
+    A stack trace costs a hundred times the rest, and only dead letters carry one.
+    """
     said = str(error) if message is None else message
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
-    stack = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
+    stack = "".join(traceback.format_exception(error)) if with_stack and error.__traceback__ else ""
     return Failure(said or kind, kind, stage, fingerprint(kind, location(error), said), stack)
 
 
@@ -39,10 +45,16 @@ def location(error: BaseException) -> str:
 
     Lines move with every edit and folders from machine to machine; a bug stays where it is.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{PurePath(frames[-1].filename).name}:{frames[-1].name}" if frames else ""
+    trace = error.__traceback__
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    return f"{PurePath(code.co_filename).name}:{code.co_name}"
 
 
+@lru_cache(maxsize=1024)  # an outage repeats one failure a million times
 def fingerprint(kind: str, where: str, message: str) -> str:
     """Return 16 hex digits: equal for the same class, code location and masked message."""
     seen = "\0".join((kind, where, mask(message)))

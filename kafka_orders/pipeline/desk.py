@@ -139,7 +139,7 @@ class Desk:
 
     def _failure(self, decision: Decision, said: str | None) -> Failure:
         if self._error is not None:
-            return describe(*self._error, said)
+            return describe(*self._error, said, with_stack=isinstance(decision, Dead))
         by_hand = TemporaryError if isinstance(decision, Retry) else PermanentError
         return describe(by_hand(said), "process", said)
 

@@ -23,7 +23,7 @@ class Handling:
     """Turns records into outcomes inside a batch; knows neither commits nor topics."""
 
     def __init__(self, decode: Decode, contract: Contract, handler: Handler, desk: Desk) -> None:
-        self._decode, self._validate, self._handler = decode, contract.validate, handler
+        self._decode, self._validate, self._handler = decode, contract.validator(), handler
         self._desk = desk
 
     def handle(self, messages: list[Message], batch: Batch, deadline: float) -> int:

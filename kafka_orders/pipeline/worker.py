@@ -128,7 +128,9 @@ class Worker:
             if not self.batch.size:
                 deadline = time.monotonic() + self.batch_seconds
             handled = self.handling.handle(messages, self.batch, deadline)
-            self.source.put_back(messages[handled:])
+            if handled < len(messages):
+                self.source.put_back(messages[handled:])
+                break
         if self.source.wants_time and not self.batch.slots:
             self._learn_time()
 

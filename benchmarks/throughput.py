@@ -1,0 +1,129 @@
+"""The main consumer, exactly-once, against a raw consume() loop of the same client, interleaved.
+
+    python benchmarks/throughput.py [--orders 500000] [--rounds 5] [--bootstrap localhost:9092]
+
+Prints orders per second of both, and the ratio of each round. The raw loop only takes the messages;
+the main consumer decodes, validates, averages per product, sends one order in a hundred to retry, and
+commits all of it in transactions. Medians of ratios within one run are what counts here: the absolute
+figures follow the machine of the moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+from kafka_orders.domain.settings import Settings
+from kafka_orders.formats.avro import order_format
+from kafka_orders.pipeline import upkeep
+from kafka_orders.pipeline.batch import Batch
+from kafka_orders.pipeline.produce import produce
+from kafka_orders.pipeline.roles import Job, run_role
+from kafka_orders.pipeline.startup import connection_of
+from kafka_orders.pipeline.state import State
+from kafka_orders.pipeline.stop import Stop
+
+POLL = 200
+
+
+def settings_for(name: str, orders: str, bootstrap: str, home: str) -> Settings:
+    """Return settings whose state and groups are new, over the given orders topic."""
+    return Settings(
+        bootstrap_servers=bootstrap,
+        home=home,
+        topic=orders,
+        retry_topic=f"{name}-retry",
+        dlq_topic=f"{name}-dlq",
+        averages_topic=f"{name}-averages",
+        dlq_status_topic=f"{name}-status",
+        group=f"{name}-main",
+        retry_group=f"{name}-r",
+        dlq_group=f"{name}-d",
+    )
+
+
+def raw(settings: Settings, count: int) -> float:
+    """Return the seconds of a loop that consumes and does nothing else."""
+    config = connection_of(settings).member(f"raw-{uuid.uuid4().hex[:8]}")
+    consumer = Consumer(config)
+    consumer.assign([TopicPartition(settings.topic, p, OFFSET_BEGINNING) for p in range(settings.partitions)])
+    seen = len(consumer.consume(1, 10.0))
+    started = time.perf_counter()
+    while seen < count:
+        # A short timeout: consume() waits it out whenever fewer than POLL records are there.
+        seen += len(consumer.consume(POLL, 0.01))
+    took = time.perf_counter() - started
+    consumer.close()
+    return took
+
+
+def exactly_once(settings: Settings, count: int) -> float:
+    """Return the seconds from the first committed batch to the last."""
+    stop, seen, marks = Stop(), 0, []
+
+    def observer(batch: Batch, state: State) -> None:
+        nonlocal seen
+        if batch.size:
+            seen += batch.size
+            marks.append((time.perf_counter(), seen))
+            if seen >= count:
+                stop.request()
+
+    number = 0
+
+    def one_in_a_hundred(order: dict[str, Any]) -> None:
+        nonlocal number
+        number += 1
+        if number % 100 == 0:
+            raise ConnectionError("simulated")
+
+    run_role("main", settings, Job(order_format().decode, one_in_a_hundred), observer, stop)
+    (first, before), (last, after) = marks[0], marks[-1]
+    return (last - first) * count / (after - before)
+
+
+def main() -> None:
+    """Run the rounds and print the figures."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    options.add_argument("--orders", type=int, default=500_000)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--bootstrap", default="localhost:9092")
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        run(chosen.orders, chosen.rounds, chosen.bootstrap, home)
+
+
+def run(count: int, rounds: int, bootstrap: str, home: str) -> None:
+    """Fill a topic, then measure both in turn."""
+    run_id = f"bench-{uuid.uuid4().hex[:6]}"
+    base = settings_for(run_id, f"{run_id}-orders", bootstrap, home)
+    fill = Settings(bootstrap_servers=bootstrap, topic=base.topic, rate=0.0, count=count, seed=1)
+    upkeep.create(base, print)
+    produce(fill, order_format().encode, lambda order, report: None, print, Stop())
+    print(f"{count} orders, {rounds} rounds")
+    ratios = []
+    for number in range(rounds):
+        settings = settings_for(f"{run_id}-{number}", base.topic, bootstrap, home)
+        upkeep.create(settings, print)
+        both: list[tuple[str, Callable[[], float]]] = [
+            ("raw", lambda: raw(base, count)),
+            ("exactly-once", lambda settings=settings: exactly_once(settings, count)),
+        ]
+        figures = {name: count / measure() for name, measure in (both if number % 2 else both[::-1])}
+        ratios.append(figures["exactly-once"] / figures["raw"])
+        print(
+            "  ".join(f"{name} {rate:,.0f}/s" for name, rate in sorted(figures.items())),
+            f"  {ratios[-1]:.3f}",
+        )
+    print(f"ratio: median {statistics.median(ratios):.3f}, range {min(ratios):.3f} to {max(ratios):.3f}")
+
+
+if __name__ == "__main__":
+    main()

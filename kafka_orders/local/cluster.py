@@ -1,0 +1,187 @@
+"""Starting and stopping a real Kafka on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from kafka_orders.domain.errors import LocalKafkaError
+from kafka_orders.local import jars, java, properties, record
+from kafka_orders.local.checks import check_port, check_room, free_ports, is_free
+from kafka_orders.local.properties import Node
+from kafka_orders.local.record import Record, Running
+from kafka_orders.log.probe import broker_count
+
+_LOCK_SECONDS = 120.0
+_PROBE_SECONDS = 0.5
+#: Lines of a log that an error shows.
+_TAIL = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """A running cluster."""
+
+    bootstrap_servers: str
+    pids: list[int]
+    folder: Path
+    log_files: list[Path]
+
+
+class Cluster:
+    """One or more brokers whose data lives in ``home/name`` and survives stop and start."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        name: str = "kafka",
+        brokers: int = 1,
+        port: int | None = 9092,
+        heap_mb: int = 512,
+    ) -> None:
+        """Describe the cluster; nothing happens yet.
+
+        Args:
+            home: folder for data and downloads.
+            name: folder of this cluster in ``home``.
+            brokers: 1, or 3 for replication 3 and min.insync.replicas 2.
+            port: of the first broker, the others follow; None or 0 takes free ones.
+            heap_mb: heap of each JVM in MB.
+        """
+        self.folder = home.absolute() / name
+        self._cache = jars.cache_folder(home.absolute())
+        self._brokers, self._port, self._heap_mb = brokers, port or None, heap_mb
+
+    def start(self, *, progress: bool = True, ready_within: float = 60.0) -> ClusterStatus:
+        """Start what does not run yet and return once every broker answers a real request.
+
+        Raises:
+            LocalKafkaError: download, memory, disk, port or Kafka itself; what was started is ended.
+        """
+        with self._locked():
+            held = self._settled(record.load(self.folder))
+            nodes = self._nodes(held)
+            missing = [node for node in nodes if not self._alive(held, node)]
+            if missing:
+                check_room(self.folder, len(missing), self._heap_mb)
+                for node in missing:
+                    check_port(node.port)
+                self._launch(held, nodes, missing, progress=progress)
+                self._await(held, nodes, ready_within)
+            return self._status(held, nodes)
+
+    def stop(self, timeout: float = 30.0) -> bool:
+        """Stop all brokers cleanly; False when none ran. The data stays."""
+        with self._locked():
+            held = record.load(self.folder)
+            processes = [one for one in map(Running.process, held.running.values()) if one] if held else []
+            java.end(processes, timeout)
+            if held:
+                held.running.clear()
+                held.save(self.folder)
+            return bool(processes)
+
+    def status(self) -> ClusterStatus | None:
+        """Return the running cluster, or None when no broker runs."""
+        held = record.load(self.folder)
+        if held is None or not any(one.process() for one in held.running.values()):
+            return None
+        return self._status(held, self._nodes(held))
+
+    def kill(self, number: int = 1) -> None:
+        """SIGKILL one broker (from 1), as a crash would."""
+        held = record.load(self.folder)
+        process = held.running[number].process() if held and number in held.running else None
+        if process:
+            process.kill()
+            psutil.wait_procs([process], 10)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / "cluster.lock", timeout=_LOCK_SECONDS):
+                yield
+        except Timeout as error:
+            raise LocalKafkaError(
+                f"another start or stop of {self.folder} is under way; try again"
+            ) from error
+
+    def _settled(self, held: Record | None) -> Record:
+        """Return the record with ports that can be used: stored ones where they are free."""
+        if held is None:
+            free = free_ports(2 * self._brokers)
+            held = Record(record.new_cluster_id(), free[: self._brokers], free[self._brokers :])
+        if len(held.ports) != self._brokers:
+            raise LocalKafkaError(
+                f"{self.folder} holds the data of {len(held.ports)} broker(s), {self._brokers} were asked for."
+                f" Start it with --brokers {len(held.ports)}, or move the folder away to begin anew."
+            )
+        if any(one.process() for one in held.running.values()):
+            return held  # a part of it runs: its ports are in use, by itself
+        if self._port:
+            held.ports = [self._port + number for number in range(self._brokers)]
+        elif not all(map(is_free, held.ports)):
+            held.ports = free_ports(self._brokers)
+        if not all(map(is_free, held.controller_ports)):
+            held.controller_ports = free_ports(self._brokers)
+        return held
+
+    def _nodes(self, held: Record) -> list[Node]:
+        pairs = zip(held.ports, held.controller_ports, strict=True)
+        return [
+            Node(number, port, controller_port, self.folder / f"broker-{number}")
+            for number, (port, controller_port) in enumerate(pairs, 1)
+        ]
+
+    @staticmethod
+    def _alive(held: Record, node: Node) -> psutil.Process | None:
+        return held.running[node.number].process() if node.number in held.running else None
+
+    def _launch(self, held: Record, nodes: list[Node], missing: list[Node], *, progress: bool) -> None:
+        arguments = java.write_arguments(self.folder, jars.ensure(self._cache, progress=progress))
+        for node in nodes:
+            properties.write(node, nodes)
+        if not held.formatted:
+            for node in nodes:
+                java.format_storage(node, held.cluster_id, arguments)
+            held.formatted = True
+            held.save(self.folder)
+        for node in missing:
+            process = java.launch(node, arguments, self._heap_mb)
+            held.running[node.number] = Running(process.pid, process.create_time())
+            held.save(self.folder)  # at once: a crash of ours must not leave a broker that nobody knows
+
+    def _await(self, held: Record, nodes: list[Node], ready_within: float) -> None:
+        deadline = time.monotonic() + ready_within
+        servers = properties.bootstrap_servers(nodes)
+        while broker_count(servers, _PROBE_SECONDS) < len(nodes):
+            dead = [node for node in nodes if not self._alive(held, node)]
+            if dead or time.monotonic() > deadline:
+                node = (dead or nodes)[0]
+                why = "has ended" if dead else f"does not answer after {ready_within:g} s"
+                java.end([one for one in map(Running.process, held.running.values()) if one], 10.0)
+                raise LocalKafkaError(
+                    f"broker {node.number} {why}; all were stopped, the data stays. The end of its log,"
+                    f" {node.log_file}:\n{_tail(node)}"
+                )
+
+    def _status(self, held: Record, nodes: list[Node]) -> ClusterStatus:
+        alive = [process.pid for node in nodes if (process := self._alive(held, node))]
+        servers = properties.bootstrap_servers(nodes)
+        return ClusterStatus(servers, alive, self.folder, [node.log_file for node in nodes])
+
+
+def _tail(node: Node) -> str:
+    lines: list[str] = []
+    for file in (node.log_file, node.console_file):
+        if file.is_file():
+            lines += file.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]
+    return "\n".join(lines)

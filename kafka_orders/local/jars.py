@@ -1,0 +1,124 @@
+"""Kafka's own jars: fetched once from Maven Central, verified by SHA-256 at every start."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from kafka_orders.domain.errors import LocalKafkaError
+from kafka_orders.local.progress import Bar
+
+_AT_ONCE = 8
+_REQUEST_SECONDS = 30
+
+#: Fetches one jar into a repository folder and returns its path.
+Fetch = Callable[["Jar", Path], Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """A locked jar; ``size`` in bytes."""
+
+    group: str
+    artifact: str
+    version: str
+    size: int
+    sha256: str
+
+    def path(self, cache: Path) -> Path:
+        """Return where it lies in a cache laid out as a Maven repository."""
+        folder = cache.joinpath(*self.group.split("."), self.artifact, self.version)
+        return folder / f"{self.artifact}-{self.version}.jar"
+
+    def is_sound(self, cache: Path) -> bool:
+        """Say whether the cached file is there and is, byte for byte, the locked one."""
+        path = self.path(cache)
+        if not path.is_file() or path.stat().st_size != self.size:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
+
+
+def locked() -> list[Jar]:
+    """Return the jars of ``kafka.lock.toml``."""
+    text = resources.files("kafka_orders.local").joinpath("kafka.lock.toml").read_text(encoding="utf-8")
+    return [Jar(**fields) for fields in tomllib.loads(text)["jar"]]
+
+
+def cache_folder(home: Path) -> Path:
+    """Return the folder of downloads: KAFKA_ORDERS_CACHE, or ``jars`` in the home folder."""
+    return Path(os.environ.get("KAFKA_ORDERS_CACHE") or home / "jars")
+
+
+def ensure(
+    cache: Path, *, progress: bool, jars: list[Jar] | None = None, fetch: Fetch | None = None
+) -> list[Path]:
+    """Return the paths of all jars, having fetched what is missing or not sound.
+
+    Raises:
+        LocalKafkaError: the download failed, or a jar is not the locked one twice.
+    """
+    jars = locked() if jars is None else jars
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / "download.lock"):  # two first starts share one download
+            missing = [jar for jar in jars if not jar.is_sound(cache)]
+            if missing:
+                _fetch_all(missing, cache, fetch or fetch_with_jgo, progress=progress)
+    except OSError as error:
+        raise LocalKafkaError(
+            f"the download folder {cache} cannot be used: {error}. Free some space, or set KAFKA_ORDERS_HOME."
+        ) from error
+    return [jar.path(cache) for jar in jars]
+
+
+def _fetch_all(missing: list[Jar], cache: Path, fetch: Fetch, *, progress: bool) -> None:
+    with Bar("downloading Kafka", sum(jar.size for jar in missing), shown=progress) as bar:
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            running = {pool.submit(_fetch_one, jar, cache, fetch): jar for jar in missing}
+            for done in as_completed(running):
+                done.result()
+                bar.advance(running[done].size)
+
+
+def _fetch_one(jar: Jar, cache: Path, fetch: Fetch) -> None:
+    why = ""
+    for _ in range(2):  # a broken download is not there any more the second time
+        jar.path(cache).unlink(missing_ok=True)
+        try:
+            fetch(jar, cache)
+        except Exception as error:  # the fetcher's own, of many kinds: all mean that it is not here
+            why = f"{type(error).__name__}: {error}"
+            continue
+        if jar.is_sound(cache):
+            return
+        why = "its SHA-256 is not the locked one"
+    jar.path(cache).unlink(missing_ok=True)
+    raise LocalKafkaError(
+        f"{jar.artifact}-{jar.version}.jar could not be downloaded ({why}). Nothing was started. Check the"
+        " connection to Maven Central (HTTPS_PROXY names a proxy) and try again: what is there is kept."
+    )
+
+
+def fetch_with_jgo(jar: Jar, cache: Path) -> Path:
+    """Fetch one jar as an artifact, without resolving POMs; jgo itself verifies no lock.
+
+    Raises:
+        LocalKafkaError: jgo is not installed.
+    """
+    try:
+        from jgo.maven import MavenContext  # noqa: PLC0415  an extra
+    except ImportError as error:
+        raise LocalKafkaError("the embedded Kafka needs: pip install 'kafka-orders[local]'") from error
+    context: Any = MavenContext(repo_cache=cache, timeout=_REQUEST_SECONDS)
+    found: Path = context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
+    return found

@@ -1,0 +1,73 @@
+"""What a cluster remembers in its folder: its identity for ever, its processes while they run."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import uuid
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import psutil
+
+from kafka_orders.domain.errors import LocalKafkaError
+
+
+@dataclass(slots=True)
+class Running:
+    """A process that was started; a recycled pid is told apart by the time it began."""
+
+    pid: int
+    created: float
+
+    def process(self) -> psutil.Process | None:
+        """Return the process if it is still the one that was started, and alive."""
+        try:
+            found = psutil.Process(self.pid)
+            is_same = abs(found.create_time() - self.created) < 1.0
+            return found if is_same and found.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+@dataclass(slots=True)
+class Record:
+    """cluster.json: written whole or not at all."""
+
+    cluster_id: str
+    ports: list[int]
+    controller_ports: list[int]
+    formatted: bool = False
+    running: dict[int, Running] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write it; a crash leaves the old one."""
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f"cluster.json.{os.getpid()}"
+        draft.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+        draft.replace(folder / "cluster.json")
+
+
+def new_cluster_id() -> str:
+    """Return a random cluster id as Kafka writes it: a UUID in URL-safe base64."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def load(folder: Path) -> Record | None:
+    """Return the record of a folder, or None where none was made yet.
+
+    Raises:
+        LocalKafkaError: the record cannot be read.
+    """
+    file = folder / "cluster.json"
+    try:
+        held = json.loads(file.read_text(encoding="utf-8"))
+        running = {int(number): Running(**one) for number, one in held.pop("running").items()}
+        return Record(**held, running=running)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LocalKafkaError(
+            f"{file} cannot be read: {error}. Your data lies beside it; move the folder away to begin anew."
+        ) from error
