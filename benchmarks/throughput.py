@@ -68,7 +68,7 @@ def exactly_once(settings: Settings, count: int) -> float:
     """Return the seconds from the first committed batch to the last."""
     stop, seen, marks = Stop(), 0, []
 
-    def observer(batch: Batch, state: State) -> None:
+    def observer(batch: Batch, _state: State) -> None:
         nonlocal seen
         if batch.size:
             seen += batch.size
@@ -78,7 +78,7 @@ def exactly_once(settings: Settings, count: int) -> float:
 
     number = 0
 
-    def one_in_a_hundred(order: dict[str, Any]) -> None:
+    def one_in_a_hundred(_order: dict[str, Any]) -> None:
         nonlocal number
         number += 1
         if number % 100 == 0:
@@ -106,7 +106,7 @@ def run(count: int, rounds: int, bootstrap: str, home: str) -> None:
     base = settings_for(run_id, f"{run_id}-orders", bootstrap, home)
     fill = Settings(bootstrap_servers=bootstrap, topic=base.topic, rate=0.0, count=count, seed=1)
     upkeep.create(base, print)
-    produce(fill, order_format().encode, lambda order, report: None, print, Stop())
+    produce(fill, order_format().encode, lambda _order, _report: None, print, Stop())
     print(f"{count} orders, {rounds} rounds")
     ratios = []
     for number in range(rounds):

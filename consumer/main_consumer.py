@@ -34,9 +34,7 @@ def send_to_dlq(msg: Any, error_msg: str) -> None:
 
 def main() -> None:
     """Consume until Ctrl-C."""
-    kafka_orders.App(
-        process_order, decode=avro_deserialize, to_retry=send_to_retry, to_dlq=send_to_dlq
-    ).main()
+    kafka_orders.App(process_order, decode=avro_deserialize, to_retry=send_to_retry, to_dlq=send_to_dlq).main()
 
 
 if __name__ == "__main__":

@@ -102,9 +102,7 @@ def run_producer(encode: Callable[[dict[str, Any]], bytes], settings: Settings |
             done = produce(found, encode, ProducerConsole(write_line), say, stop)
         say(f"{done.acknowledged} of {done.sent} orders acknowledged")
         if done.failed:
-            raise KafkaOrdersError(
-                f"{done.failed} orders were not acknowledged; they may be sent again safely"
-            )
+            raise KafkaOrdersError(f"{done.failed} orders were not acknowledged; they may be sent again safely")
 
     exit_with(work)
 

@@ -57,11 +57,7 @@ def load_with_sources(
 
 def home_folder(configured: str = "") -> Path:
     """Return the folder for data, locks and downloads, absolute; it need not exist."""
-    return (
-        Path(configured or platformdirs.user_data_dir("kafka-orders", appauthor=False))
-        .expanduser()
-        .absolute()
-    )
+    return Path(configured or platformdirs.user_data_dir("kafka-orders", appauthor=False)).expanduser().absolute()
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

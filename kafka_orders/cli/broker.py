@@ -13,9 +13,7 @@ from kafka_orders.domain.errors import EXIT_FAILED
 from kafka_orders.local import Cluster, ClusterStatus
 from kafka_orders.sources import load
 
-_output = click.option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="of stdout"
-)
+_output = click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="of stdout")
 
 
 @click.group()
@@ -25,9 +23,7 @@ def broker() -> None:
 
 @broker.command()
 @click.option("--brokers", type=click.Choice(["1", "3"]), default="1", help="3: replication 3, min.insync 2")
-@click.option(
-    "--port", type=click.IntRange(0, 65_530), default=9092, help="of the first broker; 0 = free ones"
-)
+@click.option("--port", type=click.IntRange(0, 65_530), default=9092, help="of the first broker; 0 = free ones")
 @click.option("--heap-mb", type=click.IntRange(128), default=512, help="heap of each broker")
 @_output
 @quiet_option

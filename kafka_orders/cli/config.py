@@ -16,9 +16,7 @@ def config() -> None:
 
 
 @config.command()
-@click.option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="format of stdout"
-)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="format of stdout")
 def show(output: str) -> None:
     """Show every setting, its value and where it comes from; secrets are masked."""
     settings, sources = load_with_sources()

@@ -57,6 +57,13 @@ class Progress:
         )
 
 
+class Shard(NamedTuple):
+    """A product's tally in one slot, and its slot's ``next_offset`` when it was written."""
+
+    tally: Tally
+    next_offset: int
+
+
 class StateKey(NamedTuple):
     """A parsed key: the slot, and the product of a shard (None: the slot's progress)."""
 
@@ -127,8 +134,8 @@ def load_progress(value: bytes) -> Progress:
         raise _unreadable(value) from error
 
 
-def load_shard(value: bytes) -> Tally:
-    """Return the tally of a shard record.
+def load_shard(value: bytes) -> Shard:
+    """Return the shard of a record.
 
     Raises:
         RefusedError: the record is from a newer version, or is not a shard record at all.
@@ -137,7 +144,8 @@ def load_shard(value: bytes) -> Tally:
     try:
         parts = fields["sum"] if isinstance(fields["sum"], list) else [fields["sum"]]
         total = tuple(float(part) for part in parts if part)
-        return Tally(int(fields["count"]), total, float(fields["min"]), float(fields["max"]))
+        held = Tally(int(fields["count"]), total, float(fields["min"]), float(fields["max"]))
+        return Shard(held, int(fields["next_offset"]))
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(value) from error
 

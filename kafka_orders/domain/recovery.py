@@ -28,9 +28,7 @@ class Bounds:
     end: int
 
 
-def start_offset(
-    slot: Slot, group: str, progress: Progress | None, committed: int | None, log: Bounds
-) -> int:
+def start_offset(slot: Slot, group: str, progress: Progress | None, committed: int | None, log: Bounds) -> int:
     """Return the offset of the first record to handle.
 
     Raises:
@@ -47,9 +45,7 @@ def _mismatch(group: str, progress: Progress | None, committed: int | None, log:
     if progress is None:
         if committed is None:
             return ""
-        return (
-            f"group {group} has committed offset {committed}, but its state is gone from the averages topic"
-        )
+        return f"group {group} has committed offset {committed}, but its state is gone from the averages topic"
     expected = progress.next_offset
     if progress.group != group:
         return (

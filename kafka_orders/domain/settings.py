@@ -53,9 +53,7 @@ class Settings:
     seed: int | None = _setting(None, "seed of the random orders; default: another one each time")
     instance_id: str = _setting("", "this instance; default: host name and a hash of home")
     group_protocol: str = _setting("classic", "rebalance protocol", choices=("classic", "consumer"))
-    session_timeout_ms: int = _setting(
-        10_000, "a dead member is noticed after, ms", least=1_000, most=1_800_000
-    )
+    session_timeout_ms: int = _setting(10_000, "a dead member is noticed after, ms", least=1_000, most=1_800_000)
     log_format: str = _setting("text", "format of log lines", choices=("text", "json"))
     kafka: Mapping[str, str] = _setting({}, "librdkafka properties passed through, key=value")
 

@@ -110,9 +110,7 @@ class Cluster:
             with FileLock(self.folder / "cluster.lock", timeout=_LOCK_SECONDS):
                 yield
         except Timeout as error:
-            raise LocalKafkaError(
-                f"another start or stop of {self.folder} is under way; try again"
-            ) from error
+            raise LocalKafkaError(f"another start or stop of {self.folder} is under way; try again") from error
 
     def _settled(self, held: Record | None) -> Record:
         """Return the record with ports that can be used: stored ones where they are free."""

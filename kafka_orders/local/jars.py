@@ -82,12 +82,12 @@ def ensure(
 
 
 def _fetch_all(missing: list[Jar], cache: Path, fetch: Fetch, *, progress: bool) -> None:
-    with Bar("downloading Kafka", sum(jar.size for jar in missing), shown=progress) as bar:
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            running = {pool.submit(_fetch_one, jar, cache, fetch): jar for jar in missing}
-            for done in as_completed(running):
-                done.result()
-                bar.advance(running[done].size)
+    total = sum(jar.size for jar in missing)
+    with Bar("downloading Kafka", total, shown=progress) as bar, ThreadPoolExecutor(_AT_ONCE) as pool:
+        running = {pool.submit(_fetch_one, jar, cache, fetch): jar for jar in missing}
+        for done in as_completed(running):
+            done.result()
+            bar.advance(running[done].size)
 
 
 def _fetch_one(jar: Jar, cache: Path, fetch: Fetch) -> None:

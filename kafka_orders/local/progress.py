@@ -5,21 +5,24 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class Bar:
-    """Bytes of something long; silent when not shown."""
+    """Something long, in bytes or in records; silent when not shown or when stderr is no terminal."""
 
-    def __init__(self, what: str, total: int, *, shown: bool) -> None:
+    def __init__(self, what: str, total: int, *, shown: bool, bytes_: bool = True) -> None:
+        console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            DownloadColumn(),
+            DownloadColumn() if bytes_ else MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not shown,
+            console=console,
+            transient=not bytes_,
+            disable=not shown or not console.is_terminal,
         )
+        self._what = what
         self._task = self._progress.add_task(what, total=total)
 
     def __enter__(self) -> Bar:
@@ -32,5 +35,12 @@ class Bar:
         self._progress.stop()
 
     def advance(self, amount: int) -> None:
-        """Tell that ``amount`` more bytes are done."""
+        """Tell that ``amount`` more is done."""
         self._progress.advance(self._task, amount)
+
+    def stage(self, what: str, total: int, more: int) -> None:
+        """Tell what is being done now; a new stage begins with ``more`` = 0."""
+        if more == 0:
+            self._progress.update(self._task, description=f"{self._what} {what}", total=total, completed=0)
+        else:
+            self._progress.advance(self._task, more)

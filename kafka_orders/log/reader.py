@@ -77,9 +77,7 @@ class Reader:
         if refusal := denied(error, slot.topic):
             raise refusal
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            raise BrokerError(
-                f"{slot}: records were removed by retention while they were being read; try again"
-            )
+            raise BrokerError(f"{slot}: records were removed by retention while they were being read; try again")
 
     def close(self) -> None:
         """Disconnect."""

@@ -21,9 +21,7 @@ def due_ms(message: Message, policy: RetryPolicy) -> int:
     """
     held = headers_of(message)
     itself = Origin(*slot_of(message), offset_of(message))
-    return message.timestamp()[1] + policy.wait_ms(
-        headers.retry_count(held), str(headers.origin(held) or itself)
-    )
+    return message.timestamp()[1] + policy.wait_ms(headers.retry_count(held), str(headers.origin(held) or itself))
 
 
 class Gate:

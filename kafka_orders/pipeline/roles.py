@@ -83,9 +83,7 @@ class _Assembly:
     patience: Patience
     story: Story
 
-    def worker(
-        self, job: Job, handler: Handler, transactional_id: str, observer: Observer, stop: Stop
-    ) -> Worker:
+    def worker(self, job: Job, handler: Handler, transactional_id: str, observer: Observer, stop: Stop) -> Worker:
         settings, connection = self.settings, self.cluster.connection
         group, broker_time = _group(self.role, settings), BrokerTime()
         desk = Desk(

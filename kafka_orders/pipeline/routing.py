@@ -57,9 +57,7 @@ class Router:
         self, routed: Routed, topic: str, partition: int | None, count: int, due_ms: int | None
     ) -> OutRecord:
         message = routed.message
-        journey = Journey(
-            routed.origin, count, routed.first_failed_at_ms, routed.failed_at_ms, self.group, due_ms
-        )
+        journey = Journey(routed.origin, count, routed.first_failed_at_ms, routed.failed_at_ms, self.group, due_ms)
         is_dead = topic == self.dlq_topic
         full = headers.build(headers_of(message), journey, routed.failure, with_stack=is_dead)
         # A record never fails to fit: the stack goes first, then the message, the payload never.

@@ -90,9 +90,7 @@ class Restorer:
         wanted = set(slots)
         committed = self._admin.committed(state.group, wanted)
         logs = self._admin.bounds(wanted)
-        changelog = self._admin.bounds(
-            {Slot(self._topic, slot.partition % self._partitions) for slot in wanted}
-        )
+        changelog = self._admin.bounds({Slot(self._topic, slot.partition % self._partitions) for slot in wanted})
         progress, shards = self._read(changelog, wanted)
         starts = {
             slot: start_offset(slot, state.group, progress.get(slot), committed[slot], logs[slot])
@@ -120,5 +118,5 @@ class Restorer:
             if place.product is None:
                 progress[place.slot] = load_progress(value)
             else:
-                shards.setdefault(place.slot, {})[place.product] = load_shard(value)
+                shards.setdefault(place.slot, {})[place.product] = load_shard(value).tally
         return progress, shards

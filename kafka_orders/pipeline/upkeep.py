@@ -45,9 +45,7 @@ def reset(settings: Settings, say: Say) -> None:
     """
     admin = _admin(settings, say)
     wanted = topics.specs(settings)
-    topics.delete(
-        admin, [one.name for one in wanted], [settings.group, settings.retry_group, settings.dlq_group]
-    )
+    topics.delete(admin, [one.name for one in wanted], [settings.group, settings.retry_group, settings.dlq_group])
     topics.create_missing(admin, wanted)
 
 

@@ -139,9 +139,7 @@ class Worker:
         changes = self.state.after(self.batch)
         try:
             token = self.source.consumer.token()
-            took = self.producer.transact(
-                self.router.records(self.batch, changes), self.batch.offsets(), token
-            )
+            took = self.producer.transact(self.router.records(self.batch, changes), self.batch.offsets(), token)
         except TransactionFailedError as failed:
             self._undo(failed)
             return

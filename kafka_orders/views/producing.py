@@ -25,9 +25,7 @@ class ProducerConsole:
         now = self._clock()
         if now - self._window >= 1.0:
             if self._more:
-                self._write(
-                    f"... and {self._more} more delivered ({self._more / (now - self._window):,.0f}/s)"
-                )
+                self._write(f"... and {self._more} more delivered ({self._more / (now - self._window):,.0f}/s)")
             self._window, self._lines, self._more = now, 0, 0
         told = f"{order['orderId']}  {order['product']}  {order['price']:.2f}"
         if report.error is not None:

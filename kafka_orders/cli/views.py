@@ -1,0 +1,158 @@
+"""Read-only views: averages, lag, and the proof that nothing is missing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from kafka_orders.cli.options import output_option, quiet_option, with_settings
+from kafka_orders.cli.tables import emit, live
+from kafka_orders.domain.averages import Tally
+from kafka_orders.domain.errors import EXIT_NOT_PROVEN
+from kafka_orders.domain.settings import Settings
+from kafka_orders.formats.avro import order_format
+from kafka_orders.local.progress import Bar
+from kafka_orders.log.admin import Admin
+from kafka_orders.log.patience import Patience
+from kafka_orders.log.reader import Reader
+from kafka_orders.pipeline.startup import connection_of, contact
+from kafka_orders.views.lag import lags
+from kafka_orders.views.snapshot import Snapshot
+from kafka_orders.views.verify import Verdict
+from kafka_orders.views.verify import verify as run_verify
+
+_TOPICS = ("topic", "retry_topic", "dlq_topic", "averages_topic", "group", "retry_group", "dlq_group")
+_ANSWER_SECONDS = 30.0
+
+Rows = list[dict[str, Any]]
+
+watch_option = click.option("--watch", is_flag=True, help="show it again every second, until Ctrl-C")
+
+
+@contextmanager
+def _readers(settings: Settings) -> Iterator[tuple[Admin, Reader]]:
+    contact(settings)
+    connection, patience = connection_of(settings), Patience(limit=_ANSWER_SECONDS)
+    reader = Reader(connection, patience)
+    try:
+        yield Admin(connection, patience), reader
+    finally:
+        reader.close()
+
+
+@click.command()
+@with_settings("averages_topic")
+@watch_option
+@output_option
+def averages(settings: Settings, *, watch: bool, output: str) -> None:
+    """Show the running average of each product, merged over all workers, and of all orders."""
+    with _readers(settings) as (admin, reader):
+        state = Snapshot(admin, reader, settings.averages_topic)
+
+        def rows() -> Rows:
+            state.refresh()
+            return [_row(name, one) for name, one in state.products().items()] + [_row("all", state.overall())]
+
+        _show(rows, output, watch=watch)
+
+
+def _row(product: str, held: Tally) -> dict[str, Any]:
+    return {
+        "product": product,
+        "count": held.count,
+        "average": held.average,
+        "min": held.min,
+        "max": held.max,
+        "sum": held.total,
+    }
+
+
+@click.command()
+@with_settings(*_TOPICS)
+@watch_option
+@output_option
+def lag(settings: Settings, *, watch: bool, output: str) -> None:
+    """Show how many records each group has before it; those of retry wait for their time."""
+    with _readers(settings) as (admin, reader):
+
+        def rows() -> Rows:
+            return [
+                {
+                    "group": one.group,
+                    "topic": one.slot.topic,
+                    "partition": one.slot.partition,
+                    "committed": one.committed,
+                    "end": one.end,
+                    "lag": one.lag,
+                }
+                for one in lags(settings, admin, reader)
+            ]
+
+        _show(rows, output, watch=watch)
+
+
+def _show(rows: Callable[[], Rows], output: str, *, watch: bool) -> None:
+    if not watch:
+        emit(rows(), output)
+        return
+    try:
+        if output == "table":
+            live(rows)
+        while True:
+            emit(rows(), output)
+            time.sleep(1.0)
+    except KeyboardInterrupt:
+        return
+
+
+@click.command()
+@with_settings(*_TOPICS)
+@click.option("--deep", is_flag=True, help="recompute every count and sum from the orders, and check each origin")
+@output_option
+@quiet_option
+def verify(settings: Settings, *, deep: bool, output: str, quiet: bool) -> None:
+    """Prove that every order is counted once or dead once; exit 5 if that does not hold."""
+    verdict = checked(settings, deep=deep, quiet=quiet)
+    print_verdict(verdict, output)
+    if not verdict.holds:
+        sys.exit(EXIT_NOT_PROVEN)
+
+
+def checked(settings: Settings, *, deep: bool, quiet: bool) -> Verdict:
+    """Run verify with a progress bar on stderr."""
+    with Bar("reading", 0, shown=not quiet, bytes_=False) as bar:
+        return run_verify(settings, order_format().decode, deep=deep, progress=bar.stage)
+
+
+def print_verdict(verdict: Verdict, output: str) -> None:
+    """Print a verdict: a row per partition, the findings, and the sentence that counts."""
+    rows: Rows = [
+        {
+            "partition": str(one.slot),
+            "next_offset": one.next_offset,
+            "processed": one.processed,
+            "retried": one.retried,
+            "dead": one.dead,
+            "skipped": one.skipped,
+            "unread": one.unread,
+        }
+        for one in verdict.rows
+    ]
+    if output == "table":
+        emit(rows, output)
+        for finding in verdict.findings:
+            click.echo(f"- {finding}")
+        click.echo(verdict.sentence)
+        return
+    told = {
+        "holds": verdict.holds, "deep": verdict.deep, "verdict": verdict.sentence, "findings": verdict.findings,
+        "counted": verdict.counted, "waiting": verdict.waiting, "dead": verdict.dead,
+        "skipped": verdict.skipped, "unread": verdict.unread, "not_provable": verdict.not_provable,
+        "partitions": rows,
+    }  # fmt: skip
+    emit([told], "jsonl")
