@@ -1,5 +1,7 @@
 """kafka-orders: delayed retry, dead letters and running averages in one Kafka transaction."""
 
+import logging
+
 from kafka_orders.app import App
 from kafka_orders.domain.errors import KafkaOrdersError, PermanentError, RetryAfter, TemporaryError
 from kafka_orders.domain.headers import retry_count
@@ -17,3 +19,6 @@ __all__ = [
     "send_to_dlq",
     "send_to_retry",
 ]
+
+# A library stays silent until its program asks for log lines.
+logging.getLogger("kafka_orders").addHandler(logging.NullHandler())

@@ -55,6 +55,20 @@ def load_with_sources(
     return replace(settings, home=str(home_folder(settings.home))), sources
 
 
+def as_environment(settings: Settings) -> dict[str, str]:
+    """Return environment variables that give a child process the same settings."""
+    told: dict[str, str] = {}
+    for name in DECLARED:
+        value = getattr(settings, name)
+        if isinstance(value, tuple):
+            value = ",".join(value)
+        elif isinstance(value, Mapping):
+            value = ",".join(f"{key}={one}" for key, one in value.items())
+        if value not in (None, ""):
+            told[ENV_PREFIX + name.upper()] = str(value)
+    return told
+
+
 def home_folder(configured: str = "") -> Path:
     """Return the folder for data, locks and downloads, absolute; it need not exist."""
     return Path(configured or platformdirs.user_data_dir("kafka-orders", appauthor=False)).expanduser().absolute()

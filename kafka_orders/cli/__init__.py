@@ -23,7 +23,7 @@ _VERBS = {
     "reset": "kafka_orders.cli.topics:reset",
     "retry": "kafka_orders.cli.roles:retry",
     "topics": "kafka_orders.cli.topics:topics",
-    "up": "kafka_orders.cli.up:up",
+    "up": "kafka_orders.cli.demo:up",
     "verify": "kafka_orders.cli.views:verify",
 }
 

@@ -53,12 +53,18 @@ def averages(settings: Settings, *, watch: bool, output: str) -> None:
     """Show the running average of each product, merged over all workers, and of all orders."""
     with _readers(settings) as (admin, reader):
         state = Snapshot(admin, reader, settings.averages_topic)
+        _show(lambda: _averages(state), output, watch=watch)
 
-        def rows() -> Rows:
-            state.refresh()
-            return [_row(name, one) for name, one in state.products().items()] + [_row("all", state.overall())]
 
-        _show(rows, output, watch=watch)
+def print_averages(settings: Settings) -> None:
+    """Print the averages once, as a table."""
+    with _readers(settings) as (admin, reader):
+        emit(_averages(Snapshot(admin, reader, settings.averages_topic)), "table")
+
+
+def _averages(state: Snapshot) -> Rows:
+    state.refresh()
+    return [_row(name, one) for name, one in state.products().items()] + [_row("all", state.overall())]
 
 
 def _row(product: str, held: Tally) -> dict[str, Any]:

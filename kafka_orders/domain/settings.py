@@ -6,6 +6,7 @@ reference pages are derived from this table. Reading the sources is ``kafka_orde
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -15,6 +16,8 @@ from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.policy import RetryPolicy
 
 ENV_PREFIX = "KAFKA_ORDERS_"
+#: Where brokers are asked for when nothing else is said.
+DEFAULT_BOOTSTRAP = "localhost:9092"
 #: Property names whose values never appear in output.
 _SECRET = ("password", "secret", "jaas", "credential", "token", "ssl.key")
 
@@ -30,7 +33,7 @@ def _setting(default: Any, about: str, **more: Any) -> Any:
 class Settings:
     """All settings of a process, resolved."""
 
-    bootstrap_servers: str = _setting("localhost:9092", "brokers to ask first, host:port, comma-separated")
+    bootstrap_servers: str = _setting(DEFAULT_BOOTSTRAP, "brokers to ask first, host:port, comma-separated")
     home: str = _setting("", "folder for broker data, locks and downloads; default: the user's data folder")
     topic: str = _setting("orders", "the orders topic")
     retry_topic: str = _setting("orders_retry", "failed orders that wait for their next try")
@@ -149,7 +152,8 @@ def _convert(name: str, kind: str, raw: Any) -> Any:
 
 
 def _split(raw: str | Iterable[str]) -> list[str]:
-    parts = raw.split(",") if isinstance(raw, str) else list(raw)
+    # A comma inside a value stays: only one before the next key= separates.
+    parts = re.split(r",(?=\s*[\w.-]+=)", raw) if isinstance(raw, str) else list(raw)
     return [part for part in parts if part.strip()]
 
 

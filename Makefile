@@ -1,0 +1,61 @@
+# Two commands do everything on a machine with Python 3.11+ and make: `make demo` and `make test`.
+# Each target makes what it needs: the virtual environment, the packages, Kafka's jars.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+# Kafka's jars are downloaded once per user, not once per test.
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: help demo up test lint types layers unit integration bench lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
+
+$(VENV)/app: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/dev: $(VENV)/app requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/app  ## the whole story on a real Kafka, in under a minute, ended by a proof
+	$(RUN) -m kafka_orders demo
+
+up: $(VENV)/app  ## everything at once until Ctrl-C
+	$(RUN) -m kafka_orders up
+
+test: lint types layers tests  ## all that CI runs
+
+tests: $(VENV)/dev
+	$(RUN) -m pytest
+
+lint: $(VENV)/dev  ## ruff: style and format
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+
+types: $(VENV)/dev  ## mypy --strict
+	$(RUN) -m mypy
+
+layers: $(VENV)/dev  ## import-linter: each room imports only from the rooms below
+	$(BIN)/lint-imports
+
+unit: $(VENV)/dev  ## the tests that need no broker, in seconds
+	$(RUN) -m pytest tests/unit
+
+integration: $(VENV)/dev  ## the tests on a real broker
+	$(RUN) -m pytest tests/integration tests/faults tests/acceptance
+
+bench: $(VENV)/dev  ## throughput against a raw consume() loop, on a broker of its own
+	$(RUN) benchmarks/throughput.py --own-broker
+
+lock: $(VENV)/dev  ## renew the hash-pinned requirements
+	for name in requirements requirements-dev; do $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal \
+	  --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header $$name.in -o $$name.txt; done
+
+clean:  ## remove the virtual environment and what tools leave
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,0 +1,150 @@
+"""The demo: the whole story in less than a minute, ended by a proof."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from kafka_orders.domain.errors import KafkaOrdersError
+from kafka_orders.domain.settings import Settings
+from kafka_orders.formats.avro import order_format
+from kafka_orders.local import Cluster
+from kafka_orders.pipeline import upkeep
+from kafka_orders.pipeline.produce import produce
+from kafka_orders.pipeline.stop import Stop
+from kafka_orders.stage.journey import journey
+from kafka_orders.stage.processes import Troupe, troupe
+from kafka_orders.views.verify import Verdict, verify
+
+#: The product whose every try fails.
+FAILING = "Item3"
+#: Producing takes about this long, so that there is a crash in the middle of something.
+_PRODUCE_SECONDS = 5.0
+#: From the last order to the last dead letter: retries, a session time-out, and room.
+_DRAIN_SECONDS = 120.0
+#: Until main and retry have joined their groups and restored their state.
+_READY_SECONDS = 60.0
+#: Lines of the roles' own output that are shown.
+_MOST_LINES = 16
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Demo:
+    """Tells the story step by step on ``write``; ``say`` is talk beside it."""
+
+    settings: Settings
+    orders: int
+    write: Say
+    say: Say
+    progress: bool
+    show: Callable[[Settings, Verdict], None]
+    printed: int = 0
+    ready: set[str] = field(default_factory=set)
+
+    def run(self, *, own_broker: bool) -> Verdict:
+        """Play it to its end.
+
+        Raises:
+            KafkaOrdersError: a role ended by itself, or not all orders came through in time.
+        """
+        with self._broker(own=own_broker), Stop().on_signals() as stop:
+            upkeep.create(self.settings, self.say)
+            self._step(2, f"main and retry consumers start; every order for {FAILING} will fail, in both")
+            with troupe(self.settings, self._heard) as roles:
+                roles.start("main", "consume")
+                roles.start("retry", "retry")
+                self._await_ready(roles, stop)
+                self._produce(roles, stop)
+                verdict = self._drain(roles, stop)
+            self._tell_journey()
+            self._step(7, "the averages, and the proof")
+            self.show(self.settings, verdict)
+            return verdict
+
+    @contextmanager
+    def _broker(self, *, own: bool) -> Iterator[None]:
+        if not own:
+            self._step(1, f"using the Kafka at {self.settings.bootstrap_servers}")
+            yield
+            return
+        self._step(1, "a real Apache Kafka starts on this machine (no Docker, no Java installed)")
+        folder = Path(self.settings.home) / "demo"
+        cluster = Cluster(Path(self.settings.home), name="demo", port=None)
+        cluster.stop()  # one that a killed demo left
+        shutil.rmtree(folder, ignore_errors=True)
+        started = time.monotonic()
+        status = cluster.start(progress=self.progress)
+        self.settings = replace(self.settings, bootstrap_servers=status.bootstrap_servers)
+        self.write(f"   ready at {status.bootstrap_servers} after {time.monotonic() - started:.1f} s")
+        try:
+            yield
+        finally:
+            cluster.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _await_ready(self, roles: Troupe, stop: Stop) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not {"main", "retry"} <= self.ready and not stop.requested:
+            roles.check()
+            if time.monotonic() > deadline:
+                raise KafkaOrdersError(f"main and retry were not ready within {_READY_SECONDS:g} s")
+            time.sleep(0.1)
+
+    def _produce(self, roles: Troupe, stop: Stop) -> None:
+        rate = self.orders / _PRODUCE_SECONDS
+        half = self.orders // 2
+        self._step(3, f"{self.orders} random orders are sent as Avro, seed {self.settings.seed}")
+        first = replace(self.settings, count=half, rate=rate)
+        self._send(first, stop)
+        roles.check()
+        self._step(4, f"after {half} orders the main consumer is killed (SIGKILL), and started again")
+        roles.kill("main")
+        roles.start("main", "consume")
+        seed = None if self.settings.seed is None else self.settings.seed + 1
+        self._send(replace(first, count=self.orders - half, seed=seed), stop)
+
+    def _send(self, settings: Settings, stop: Stop) -> None:
+        done = produce(settings, order_format().encode, lambda _order, _report: None, self.say, stop)
+        if done.acknowledged < settings.count:
+            raise KafkaOrdersError(f"only {done.acknowledged} of {settings.count} orders were acknowledged")
+
+    def _drain(self, roles: Troupe, stop: Stop) -> Verdict:
+        self._step(5, "failed orders are tried again after 2, 4 and 8 seconds, then they are dead letters")
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        before = (-1, -1)
+        while True:
+            verdict = verify(self.settings, order_format().decode, deep=False)
+            now = (verdict.waiting, verdict.dead)
+            if now != before:
+                self.write(f"   {verdict.counted} counted, {verdict.waiting} waiting, {verdict.dead} dead")
+                before = now
+            if not verdict.waiting and not verdict.unread:
+                return verify(self.settings, order_format().decode, deep=True)
+            roles.check()
+            if stop.requested:
+                raise KafkaOrdersError("interrupted; nothing is lost")
+            if time.monotonic() > deadline:
+                raise KafkaOrdersError(f"not done after {_DRAIN_SECONDS:g} s: {verdict.sentence}")
+            time.sleep(0.5)
+
+    def _tell_journey(self) -> None:
+        self._step(6, "the journey of one dead order")
+        for line in journey(self.settings):
+            self.write(f"   {line}")
+
+    def _heard(self, name: str, line: str) -> None:
+        # A taste of each role's output; the rest would run away from the reader.
+        self.printed += 1
+        if "restored" in line:
+            self.ready.add(name)
+        if self.printed <= _MOST_LINES:
+            self.write(f"   {name:5} | {line}")
+
+    def _step(self, number: int, text: str) -> None:
+        self.write(f"{number}. {text}")
