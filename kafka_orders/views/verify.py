@@ -114,20 +114,17 @@ class _Verification:
             topic: self.admin.bounds(self.admin.slots(topic))
             for topic in (self.settings.topic, self.settings.retry_topic, self.settings.dlq_topic)
         }
-        dead = self._links(sources[self.settings.dlq_topic], dead=True)
+        self._links(sources[self.settings.dlq_topic], dead=True)
         self._links(sources[self.settings.retry_topic], dead=False)
         for topic in (self.settings.topic, self.settings.retry_topic):
             self._records(sources[topic], state)
-        return self._verdict(sources, dead, deep=deep)
+        return self._verdict(sources, deep=deep)
 
-    def _links(self, bounds: dict[Slot, Bounds], *, dead: bool) -> int:
-        number = 0
+    def _links(self, bounds: dict[Slot, Bounds], *, dead: bool) -> None:
         for message in self._read(bounds):
-            number += 1
             self.audit.link(link_of(message), dead=dead)
         if any(one.start > 0 for one in bounds.values()):
             self.audit.links_complete = False
-        return number
 
     def _records(self, bounds: dict[Slot, Bounds], state: Snapshot) -> None:
         from_orders = next(iter(bounds)).topic == self.settings.topic
@@ -152,7 +149,7 @@ class _Verification:
             yield message
         self.progress(topic, total, number % _TELL_EVERY)
 
-    def _verdict(self, sources: dict[str, dict[Slot, Bounds]], dead: int, *, deep: bool) -> Verdict:
+    def _verdict(self, sources: dict[str, dict[Slot, Bounds]], *, deep: bool) -> Verdict:
         seen = self.audit.slots
         main = [seen[slot] for slot in sources[self.settings.topic]]
         retry = [seen[slot] for slot in sources[self.settings.retry_topic]]
@@ -166,7 +163,7 @@ class _Verification:
             deep=deep,
             counted=sum(one.processed for one in main + retry),
             waiting=sum(one.ahead for one in retry),
-            dead=dead,
+            dead=sum(one.dead for one in main + retry),
             skipped=sum(one.skipped for one in main + retry),
             unread=sum(one.ahead for one in main),
             not_provable=sum(bounds.start for one in sources.values() for bounds in one.values()),
