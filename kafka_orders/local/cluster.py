@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,8 +149,8 @@ class Cluster:
         for node in nodes:
             properties.write(node, nodes)
         if not held.formatted:
-            for node in nodes:
-                java.format_storage(node, held.cluster_id, arguments)
+            with ThreadPoolExecutor(len(nodes)) as pool:
+                list(pool.map(lambda node: java.format_storage(node, held.cluster_id, arguments), nodes))
             held.formatted = True
             held.save(self.folder)
         for node in missing:

@@ -116,7 +116,16 @@ class Connection:
         }
 
 
-def kafka_error(error: KafkaException) -> KafkaError:
+#: What a call of the client raises. A fatal error that comes up while a delivery report is served reaches
+#: us as SystemError with the KafkaException as its cause (confluent-kafka 2.16; test_transaction.py).
+ClientFailure = (KafkaException, SystemError)
+
+
+def kafka_error(raised: BaseException) -> KafkaError:
     """Return the error inside an exception of the client."""
-    inner = error.args[0]
+    if isinstance(raised, SystemError):
+        if not isinstance(raised.__cause__, KafkaException):
+            raise raised
+        raised = raised.__cause__
+    inner = raised.args[0]
     return inner if isinstance(inner, KafkaError) else KafkaError(KafkaError._FAIL, str(inner))

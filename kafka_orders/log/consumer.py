@@ -21,7 +21,7 @@ from confluent_kafka import (
 
 from kafka_orders.domain.errors import StateMismatchError, TransactionFailedError
 from kafka_orders.domain.records import Slot
-from kafka_orders.log.clients import Connection, kafka_error
+from kafka_orders.log.clients import ClientFailure, Connection, kafka_error
 from kafka_orders.log.errors import denied
 from kafka_orders.log.message import slot_of
 
@@ -104,7 +104,7 @@ class GroupConsumer:
         """
         try:
             messages = self._consumer.consume(count, timeout)
-        except KafkaException as raised:
+        except ClientFailure as raised:
             self._check(kafka_error(raised), self.topic, None)
             return []
         failed = [error for message in messages if (error := message.error()) is not None]

@@ -142,7 +142,8 @@ def delete(admin: Admin, names: Iterable[str], groups: Iterable[str]) -> None:
     names, groups = list(names), list(groups)
 
     def question(client: AdminClient) -> bool | None:
-        _settle(client.delete_consumer_groups(groups, request_timeout=10))
+        if groups:
+            _settle(client.delete_consumer_groups(groups, request_timeout=10))
         _settle(client.delete_topics(names, operation_timeout=10))
         return True if not admin.partition_counts(names) else None
 

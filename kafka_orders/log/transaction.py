@@ -10,6 +10,7 @@ docs: DESIGN.md "Non-obvious" 1; test: ``tests/integration/test_transaction.py``
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from kafka_orders.domain.errors import FencedError, TransactionFailedError
-from kafka_orders.log.clients import RETRY_BACKOFF_MS, TRANSACTION_TIMEOUT_MS, Connection, kafka_error
+from kafka_orders.log.clients import (
+    RETRY_BACKOFF_MS,
+    TRANSACTION_TIMEOUT_MS,
+    ClientFailure,
+    Connection,
+    kafka_error,
+)
 from kafka_orders.log.errors import FENCED, UNFIT, denied
 
 if TYPE_CHECKING:
@@ -100,7 +107,7 @@ class TransactionalProducer:
         while True:
             try:
                 self._standby.init_transactions(_SLICE_SECONDS)
-            except KafkaException as raised:
+            except ClientFailure as raised:
                 error = kafka_error(raised)
                 if refusal := denied(error, self.transactional_id):
                     raise refusal from raised
@@ -132,8 +139,10 @@ class TransactionalProducer:
             send = [TopicPartition(one.topic, one.partition, one.next_offset) for one in offsets]
             producer.send_offsets_to_transaction(send, token.metadata, _LIMIT_SECONDS)
             self._commit(producer, started)  # 7. commit
-        except KafkaException as raised:
-            raise self._failed(kafka_error(raised)) from raised
+        except ClientFailure as raised:
+            error = kafka_error(raised)
+            self._abort(producer, error)
+            raise self._failed(error) from raised
         took = time.monotonic() - started
         if took >= SUSPECT_SECONDS:
             self._suspect = f"ending the transaction took {took * 1000:.0f} ms"
@@ -186,8 +195,18 @@ class TransactionalProducer:
             else:
                 return
 
+    @staticmethod
+    def _abort(producer: Producer, error: KafkaError) -> None:
+        """Abort where that is the answer; one short try, because the next epoch's init aborts anyway.
+
+        Without it that init meets the open transaction and waits retry.backoff.ms. After a commit that
+        timed out, abort raises _CONFLICT, which claims to be retriable for ever: hence no loop.
+        """
+        if error.txn_requires_abort():
+            with contextlib.suppress(*ClientFailure):
+                producer.abort_transaction(_SLICE_SECONDS)
+
     def _failed(self, error: KafkaError) -> Exception:
-        """Classify; there is no abort here, because the next epoch's init aborts without hanging."""
         cause = self._delivery_error or error
         self._suspect = f"{cause.name()}: {cause.str()}"
         if refusal := denied(cause, self.transactional_id):

@@ -12,8 +12,8 @@ from kafka_orders.log.consumer import GroupConsumer
 from kafka_orders.log.message import Message, slot_of
 from kafka_orders.pipeline.gate import Gate
 
-#: Wake at least this often for signals and file changes, in seconds.
-IDLE_SECONDS = 0.5
+#: Wake at least this often for signals, file changes and newly assigned partitions, in seconds.
+IDLE_SECONDS = 0.1
 
 
 class Source:

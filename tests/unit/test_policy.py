@@ -13,11 +13,15 @@ POLICY = RetryPolicy(max_retries=3, delay_ms=2000, jitter=0.1)
 @pytest.mark.parametrize(
     ("error", "temporary"),
     [
-        (RuntimeError("x"), True), (ConnectionResetError(), True), (TimeoutError(), True),
-        (TemporaryError(), True),        (RetryAfter(1.0), True), (RecursionError(), False), (NotImplementedError(), False), (ValueError(), False),
-        (PermanentError(), False), (KeyError("x"), False), (SystemExit(1), False), (OSError(), False),
+        *(
+            (error, True)
+            for error in (RuntimeError("x"), ConnectionResetError(), TimeoutError(), TemporaryError())
+        ),
+        *((error, False) for error in (RecursionError(), NotImplementedError(), ValueError(), PermanentError())),
+        *((error, False) for error in (KeyError("x"), SystemExit(1), OSError())),
+        (RetryAfter(1.0), True),
     ],
-)  # fmt: skip
+)
 def test_only_named_errors_are_temporary(error, temporary) -> None:
     """An exact RuntimeError is; its subclasses are bugs."""
     assert POLICY.is_temporary(error) is temporary
