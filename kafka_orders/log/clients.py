@@ -44,8 +44,8 @@ class Connection:
         }
 
     def _heard(self, error: KafkaError) -> None:
-        # _TRANSPORT and _ALL_BROKERS_DOWN are informational: the client goes on trying by itself.
-        if self.on_error is not None:
+        # Informational all of them: the client goes on trying by itself. That all brokers are down is no reason.
+        if self.on_error is not None and error.code() != KafkaError._ALL_BROKERS_DOWN:
             self.on_error(error.str())
 
     def admin(self) -> ClientConfig:

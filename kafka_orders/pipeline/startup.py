@@ -11,6 +11,7 @@ from kafka_orders.log import topics
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.clients import Connection
 from kafka_orders.log.patience import Patience
+from kafka_orders.log.probe import await_broker
 
 #: A role that has never reached a broker gives up after this many seconds; later it waits without limit.
 FIRST_CONTACT_SECONDS = 15.0
@@ -72,9 +73,8 @@ def contact(
         StopRequested: a stop was asked for meanwhile.
     """
     heard: list[str] = []
-    admin = Admin(connection_of(settings, heard.append), Patience(stopping, say, limit))
     try:
-        admin.partition_counts([])
+        await_broker(connection_of(settings, heard.append), Patience(stopping, say, limit))
     except NoBrokerError as error:
         raise NoBrokerError(no_broker(settings.bootstrap_servers, heard)) from error
 

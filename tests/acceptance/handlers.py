@@ -1,0 +1,15 @@
+"""Handlers for the acceptance tests."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+
+def hangs(_order: dict[str, Any]) -> None:
+    """Never return; say so once."""
+    sys.stderr.write("hanging\n")
+    sys.stderr.flush()
+    while True:
+        time.sleep(0.1)
