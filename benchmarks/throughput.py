@@ -1,6 +1,6 @@
 """The main consumer, exactly-once, against a raw consume() loop of the same client, interleaved.
 
-    python benchmarks/throughput.py [--orders 500000] [--rounds 5] [--bootstrap localhost:9092]
+    python benchmarks/throughput.py [--orders 500000] [--rounds 5] [--bootstrap localhost:9092 | --own-broker]
 
 Prints orders per second of both, and the ratio of each round. The raw loop only takes the messages;
 the main consumer decodes, validates, averages per product, sends one order in a hundred to retry, and
@@ -11,17 +11,20 @@ figures follow the machine of the moment.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.avro import order_format
+from kafka_orders.local import Cluster
 from kafka_orders.pipeline import upkeep
 from kafka_orders.pipeline.batch import Batch
 from kafka_orders.pipeline.produce import produce
@@ -29,6 +32,7 @@ from kafka_orders.pipeline.roles import Job, run_role
 from kafka_orders.pipeline.startup import connection_of
 from kafka_orders.pipeline.state import State
 from kafka_orders.pipeline.stop import Stop
+from kafka_orders.sources import home_folder
 
 POLL = 200
 
@@ -92,12 +96,21 @@ def exactly_once(settings: Settings, count: int) -> float:
 def main() -> None:
     """Run the rounds and print the figures."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    options.add_argument("--orders", type=int, default=500_000)
+    options.add_argument("--orders", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--bootstrap", default="localhost:9092")
+    options.add_argument("--own-broker", action="store_true", help="start a Kafka for this run alone")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as home:
-        run(chosen.orders, chosen.rounds, chosen.bootstrap, home)
+        if not chosen.own_broker:
+            run(chosen.orders, chosen.rounds, chosen.bootstrap, home)
+            return
+        os.environ.setdefault("KAFKA_ORDERS_CACHE", str(home_folder() / "jars"))
+        cluster = Cluster(Path(home), port=None)
+        try:
+            run(chosen.orders, chosen.rounds, cluster.start().bootstrap_servers, home)
+        finally:
+            cluster.stop()
 
 
 def run(count: int, rounds: int, bootstrap: str, home: str) -> None:

@@ -80,7 +80,7 @@ class Journal:
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._producer = Producer(
-            {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 5}
+            {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "linger.ms": 5, "log_level": 0}
         )
 
     def send(self, count: int) -> None:
