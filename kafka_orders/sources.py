@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from collections.abc import Mapping
@@ -63,7 +64,7 @@ def as_environment(settings: Settings) -> dict[str, str]:
         if isinstance(value, tuple):
             value = ",".join(value)
         elif isinstance(value, Mapping):
-            value = ",".join(f"{key}={one}" for key, one in value.items())
+            value = json.dumps(dict(value)) if value else ""  # a password may hold any character
         if value not in (None, ""):
             told[ENV_PREFIX + name.upper()] = str(value)
     return told

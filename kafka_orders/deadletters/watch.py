@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kafka_orders.domain import headers
-from kafka_orders.domain.errors import DecodeError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.message import Message, headers_of, offset_of, slot_of
 from kafka_orders.log.viewer import Viewer
@@ -47,7 +46,7 @@ def describe(message: Message, decode: Decode) -> str:
     error = printable(headers.text(held, headers.ERROR) or "<none>")
     journey = (
         f"{slot_of(message)}/{offset_of(message)}",
-        f"from {headers.origin(held) or '<unknown>'}",
+        f"from {printable(str(headers.origin(held) or '<unknown>'))}",
         f"retries {headers.retry_count(held)}",
         f"stage {printable(headers.text(held, headers.FAILURE_STAGE) or '<unknown>')}",
         printable(headers.text(held, headers.EXCEPTION_FQCN) or ""),
@@ -60,7 +59,7 @@ def order_text(payload: bytes | None, decode: Decode) -> str:
     """Return the decoded order, or that it could not be decoded."""
     try:
         return str(dict(decode(payload or b"")))
-    except DecodeError:
+    except Exception:  # an app's own decoder raises what it likes
         return "<could not decode>"
 
 

@@ -12,8 +12,13 @@ from typing import Literal
 
 Stage = Literal["decode", "validate", "process"]
 
-#: Numbers, hexadecimal ids, UUIDs and quoted texts differ from record to record, not from bug to bug.
-_VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-fA-F-]*\d[0-9a-fA-F-]*\b|\d+")
+#: Quoted texts differ from record to record, not from bug to bug. An apostrophe inside a word opens none.
+_QUOTED = re.compile(r"(?<!\w)(?:'[^']*'|\"[^\"]*\")")
+#: So do numbers, hexadecimal ids and UUIDs: words with a digit in them.
+_WORD = re.compile(r"[\w-]*\d[\w-]*")
+_ID = re.compile(r"[0-9a-fA-F-]+")
+#: Characters of a message that tell a failure apart; the rest may be an order id of a megabyte.
+_TELLING = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +39,18 @@ def describe(
 
     A stack trace costs a hundred times the rest, and only dead letters carry one.
     """
-    said = str(error) if message is None else message
+    said = text_of(error) if message is None else message
     kind = f"{type(error).__module__}.{type(error).__qualname__}"
     stack = "".join(traceback.format_exception(error)) if with_stack and error.__traceback__ else ""
     return Failure(said or kind, kind, stage, fingerprint(kind, location(error), said), stack)
+
+
+def text_of(error: BaseException) -> str:
+    """Return the error's own text, or that it has none: its ``__str__`` is a stranger's code."""
+    try:
+        return str(error)
+    except Exception:
+        return f"<the text of {type(error).__qualname__} cannot be told>"
 
 
 def location(error: BaseException) -> str:
@@ -62,5 +75,9 @@ def fingerprint(kind: str, where: str, message: str) -> str:
 
 
 def mask(message: str) -> str:
-    """Return the message with its numbers, ids and quoted texts replaced by ``#``."""
-    return _VARIABLE.sub("#", message)
+    """Return the beginning of the message with its numbers, ids and quoted texts replaced by ``#``."""
+    return _WORD.sub(_masked, _QUOTED.sub("#", message[:_TELLING]))
+
+
+def _masked(found: re.Match[str]) -> str:
+    return "#" if _ID.fullmatch(found[0]) else re.sub(r"\d+", "#", found[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from kafka_orders.domain.averages import LARGEST_VALUE
@@ -31,15 +32,18 @@ class Contract:
 
         def validate(order: Order) -> tuple[str, float]:
             try:
-                value = order[value_field]
-                group = order[group_by]
+                value, group = order[value_field], order[group_by]
+                if value.__class__ is not float:
+                    value = _number(value_field, value)
+                if group.__class__ is not str or not group.isascii():
+                    group = _name(group_by, group)
                 # One comparison refuses NaN, the infinities, negatives and what a sum cannot hold.
                 if 0.0 <= value < LARGEST_VALUE and (id_field is None or order[id_field]):
-                    return group if group.__class__ is str else str(group), value
+                    return group, value
             except KeyError as error:
                 raise InvalidOrderError(f"field {error.args[0]} is missing") from None
-            except TypeError:
-                raise InvalidOrderError(f"field {value_field} is not a number: {value!r:.80}") from None
+            except (TypeError, IndexError):
+                raise InvalidOrderError(f"not a record with fields: {order!r:.80}") from None
             raise InvalidOrderError(self._complaint(order, value))
 
         return validate
@@ -56,3 +60,21 @@ class Contract:
         if self.id_field is not None and not order[self.id_field]:
             return f"field {self.id_field} is empty"
         return f"field {self.value_field} is {value!r}: not a finite number that is zero or more"
+
+
+def _number(field: str, value: Any) -> float:
+    """Return a number of another kind (an int, an Avro decimal) as the double that is summed."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise InvalidOrderError(f"field {field} is not a number: {value!r:.80}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise InvalidOrderError(f"field {field} is too large to be summed") from None
+
+
+def _name(field: str, group: Any) -> str:
+    """Return the group as text that a state key can hold."""
+    try:
+        return str(group).encode().decode()
+    except UnicodeEncodeError:
+        raise InvalidOrderError(f"field {field} is not Unicode text") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, NamedTuple
 
 from kafka_orders.domain.averages import Tally
@@ -85,9 +86,12 @@ def parse_key(key: bytes | None) -> StateKey | None:
     """Return what a key names, or None for a key that is not ours."""
     try:
         topic, partition, *product = (key or b"").decode().split("/", 2)
-        return StateKey(Slot(topic, int(partition)), product[0] if product else None)
+        slot = Slot(topic, int(partition))
     except ValueError:  # UnicodeDecodeError is one
         return None
+    # Only as we write it: `orders/03` must not pass for `orders/3`.
+    is_ours = str(slot.partition) == partition and slot.partition >= 0
+    return StateKey(slot, product[0] if product else None) if is_ours else None
 
 
 def dump_progress(progress: Progress) -> bytes:
@@ -128,8 +132,8 @@ def load_progress(value: bytes) -> Progress:
     """
     fields = _load(value)
     try:
-        counts = {name: int(fields[name]) for name in ("processed", "retried", "dead", "skipped")}
-        return Progress(str(fields["group"]), int(fields["next_offset"]), **counts)
+        counts = {name: _whole(fields[name]) for name in ("processed", "retried", "dead", "skipped")}
+        return Progress(str(fields["group"]), _whole(fields["next_offset"]), **counts)
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(value) from error
 
@@ -143,10 +147,10 @@ def load_shard(value: bytes) -> Shard:
     fields = _load(value)
     try:
         parts = fields["sum"] if isinstance(fields["sum"], list) else [fields["sum"]]
-        total = tuple(float(part) for part in parts if part)
-        held = Tally(int(fields["count"]), total, float(fields["min"]), float(fields["max"]))
-        return Shard(held, int(fields["next_offset"]))
-    except (KeyError, TypeError, ValueError) as error:
+        total = tuple(_figure(part) for part in parts if part)
+        held = Tally(_whole(fields["count"]), total, _figure(fields["min"]), _figure(fields["max"]))
+        return Shard(held, _whole(fields["next_offset"]))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _unreadable(value) from error
 
 
@@ -158,7 +162,7 @@ def _load(value: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(value)
         version = fields["v"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _unreadable(value) from error
     if version != VERSION:
         raise RefusedError(
@@ -167,6 +171,18 @@ def _load(value: bytes) -> dict[str, Any]:
             " to begin again."
         )
     return fields  # type: ignore[no-any-return]
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(value)
+    return value
+
+
+def _figure(value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+        raise ValueError(value)
+    return float(value)
 
 
 def _unreadable(value: bytes) -> RefusedError:

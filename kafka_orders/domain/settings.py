@@ -6,6 +6,7 @@ reference pages are derived from this table. Reading the sources is ``kafka_orde
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -19,7 +20,7 @@ ENV_PREFIX = "KAFKA_ORDERS_"
 #: Where brokers are asked for when nothing else is said.
 DEFAULT_BOOTSTRAP = "localhost:9092"
 #: Property names whose values never appear in output.
-_SECRET = ("password", "secret", "jaas", "credential", "token", "ssl.key")
+_SECRET = ("password", "passphrase", "secret", "jaas", "credential", "token", "ssl.key", "private.key")
 
 
 def _setting(default: Any, about: str, **more: Any) -> Any:
@@ -124,8 +125,10 @@ def _value(name: str, raw: Any, source: str) -> Any:
     declared = DECLARED[name]
     try:
         value = _convert(name, str(declared.type), raw)
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"{source}: {name} = {raw!r} is not {_kind(str(declared.type))}") from error
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        # A client property may be a password: its value is not repeated, and the cause not chained.
+        shown = "..." if name == "kafka" else repr(raw)
+        raise SettingsError(f"{source}: {name} = {shown} is not {_kind(str(declared.type))}") from None
     rules = declared.metadata
     if "choices" in rules and value not in rules["choices"]:
         raise SettingsError(f"{source}: {name} = {raw!r} is none of {', '.join(rules['choices'])}")
@@ -145,16 +148,30 @@ def _convert(name: str, kind: str, raw: Any) -> Any:
         parts = raw.split(",") if isinstance(raw, str) else list(raw)
         return tuple(part.strip() for part in parts if part.strip())
     if name == "kafka":
-        return dict(raw) if isinstance(raw, Mapping) else dict(_pair(part) for part in _split(raw))
+        return _properties(raw)
     if not isinstance(raw, str):
         raise TypeError(raw)
     return raw
 
 
-def _split(raw: str | Iterable[str]) -> list[str]:
+def _properties(raw: Any) -> dict[str, str]:
+    """Return client properties from a TOML table, JSON, or key=value pairs."""
+    if isinstance(raw, str) and raw.lstrip().startswith("{"):
+        raw = json.loads(raw)
+    if isinstance(raw, Mapping):
+        return dict(_flat(raw))
     # A comma inside a value stays: only one before the next key= separates.
     parts = re.split(r",(?=\s*[\w.-]+=)", raw) if isinstance(raw, str) else list(raw)
-    return [part for part in parts if part.strip()]
+    return dict(_pair(part) for part in parts if part.strip())
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """Yield the properties of a table: TOML reads a dotted key as a table in a table."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _pair(part: str) -> tuple[str, str]:
@@ -165,5 +182,5 @@ def _pair(part: str) -> tuple[str, str]:
 
 
 def _kind(declared: str) -> str:
-    kinds = {"int": "a whole number", "float": "a number", "tupl": "a list", "Mapp": "key=value"}
-    return kinds.get(declared[:4].rstrip(" |"), kinds.get(declared[:3], "a text"))
+    kinds = {"int": "a whole number", "float": "a number", "tuple": "a list", "Mapping": "key=value"}
+    return next((told for start, told in kinds.items() if declared.startswith(start)), "a text")

@@ -14,7 +14,7 @@ from typing import Any
 
 from kafka_orders.domain import headers
 from kafka_orders.domain.errors import OutsideBatchError, PermanentError, TemporaryError
-from kafka_orders.domain.fingerprint import Failure, Stage, describe
+from kafka_orders.domain.fingerprint import Failure, Stage, describe, text_of
 from kafka_orders.domain.headers import Headers, Origin
 from kafka_orders.domain.policy import Dead, Decision, Retry, RetryPolicy
 from kafka_orders.log.message import Message, headers_of, offset_of, slot_of
@@ -36,7 +36,7 @@ def send_to_retry(msg: Any, error_msg: str, retry_count: int = 0) -> None:
         OutsideBatchError: no record is being handled, or ``msg`` is another one.
     """
     desk = _at_desk(msg)
-    desk.route(desk.policy.after(retry_count), str(error_msg))
+    desk.route(desk.policy.after(max(0, retry_count)), str(error_msg))
 
 
 def send_to_dlq(msg: Any, error_msg: str) -> None:
@@ -107,10 +107,10 @@ class Desk:
             decision = self.policy.decide(error, retries)
             try:
                 if isinstance(decision, Retry):
-                    self._to_retry(message, str(error), retries)
+                    self._to_retry(message, text_of(error), retries)
                 else:
-                    self._to_dlq(message, str(error))
-            except Exception:  # the app's own code; its bug must not stop the pipeline
+                    self._to_dlq(message, text_of(error))
+            except BaseException:  # the app's own code; neither its bug nor its sys.exit() stops the pipeline
                 _log.exception("a send function failed; the record goes where the policy says")
             if self.routed is None:
                 self.route(decision, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import time
 from collections.abc import Callable
@@ -85,7 +86,10 @@ def checked(handler: Handler) -> Handler:
     """
     if not callable(handler):
         raise SettingsError(f"handler {handler!r} cannot be called")
-    called = handler if inspect.isroutine(handler) else type(handler).__call__
+    inner: Any = handler
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    called = inner if inspect.isroutine(inner) else type(inner).__call__
     if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
         raise SettingsError(f"handler {handler!r} is async: give a plain function (it would never run)")
     if inspect.isgeneratorfunction(called):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from kafka_orders.deadletters.watch import printable
 from kafka_orders.domain.averages import Tally
 from kafka_orders.domain.policy import Retry
 from kafka_orders.pipeline.batch import Batch, Routed
@@ -55,9 +56,9 @@ class Console:
 
 def failure_line(routed: Routed) -> str:
     """Return one line for a failure: which record, where it goes, why."""
-    key = (routed.message.key() or b"").decode(errors="replace") or str(routed.origin)
+    key = printable(routed.message.key()) or str(routed.origin)
     where = f"retry {routed.decision.attempt}" if isinstance(routed.decision, Retry) else "dead letter queue"
-    return f"{key}  failed -> {where}: {routed.failure.message}"
+    return f"{key}  failed -> {where}: {printable(routed.failure.message)}"
 
 
 def name_of(order: object) -> str:

@@ -224,3 +224,65 @@ def test_a_refused_batch_is_halved_down_to_one_record() -> None:
     assert refused.value.exit_code == 4
     limit.succeeded()
     assert limit.current == 8
+
+
+class Plain:
+    def __call__(self, _order): ...
+
+    def method(self, _order): ...
+
+    async def later(self, _order): ...
+
+
+async def streaming(_order):
+    yield
+
+
+@pytest.mark.parametrize("handler", [lambda _: None, Plain(), Plain().method, print, handled])
+def test_whatever_can_be_called_plainly_is_a_handler(handler) -> None:
+    """Functions, objects, methods and builtins are given back as they are."""
+    assert checked(handler) is handler
+
+
+@pytest.mark.parametrize(
+    ("handler", "says"),
+    [
+        (asynchronous, "async"), (streaming, "async"), (Callable(), "async"), (Plain().later, "async"),
+        (generator, "generator"), (None, "cannot be called"), ("text", "cannot be called"),
+    ],
+)  # fmt: skip
+def test_a_refused_handler_is_told_why(handler, says) -> None:
+    """With the handler's name."""
+    with pytest.raises(SettingsError, match=f"handler .*{says}"):
+        checked(handler)
+
+
+def test_the_first_orders_are_kept_for_showing() -> None:
+    """Twenty, failures not among them."""
+    batch = handled(
+        lambda order: fail_with(ValueError())(order) if order["product"] == "Bad" else None,
+        *(message(order(n, "Bad" if n % 2 else "A"), offset=n) for n in range(60)),
+    )
+    assert [one.order["orderId"] for one in batch.sample] == [f"id-{n}" for n in range(0, 40, 2)]
+    assert (batch.slots[Slot("orders", 0)].processed, len(batch.routed())) == (30, 30)
+
+
+def test_a_batch_is_gathered_in_several_goes() -> None:
+    """Sizes add up; the start stays, the end moves."""
+    batch, work = Batch(), handling(lambda _: None)
+    assert work.handle([message(order(), offset=3)], batch, FOREVER) == 1
+    assert work.handle([message(order(), offset=4), message(None, offset=9)], batch, FOREVER) == 2
+    assert (batch.size, batch.offsets(), batch.starts()) == (3, [("orders", 0, 10)], {(Slot("orders", 0), 3)})
+
+
+def test_the_deadline_ends_a_run_of_partitions_too() -> None:
+    """The partitions behind it are not touched: none has an offset to commit."""
+    batch = Batch()
+    messages = [message(None, partition=number) for number in range(3)]
+    assert handling(lambda _: None).handle(messages, batch, -FOREVER) == 1
+    assert batch.offsets() == [("orders", 0, 1)]
+
+
+def test_without_simulated_failures_the_handler_is_itself() -> None:
+    """Nothing stands before it."""
+    assert failing_for((), "product", print) is print

@@ -83,3 +83,109 @@ def test_a_record_is_made_to_fit_without_its_stack() -> None:
     assert dict(built).keys() - dict(headers.without_detail(built, headers.EXCEPTION_STACKTRACE)).keys() == {
         headers.EXCEPTION_STACKTRACE
     }
+
+
+def test_a_rebuilt_record_does_not_grow() -> None:
+    """Three failures in a row leave the headers of one, with the newest values."""
+    once = headers.build([("mine", b"1")], JOURNEY, FAILURE, with_stack=True)
+    later = Journey(JOURNEY.origin, 3, 10, 40, "group", 50)
+    thrice = headers.build(headers.build(once, JOURNEY, FAILURE, with_stack=True), later, FAILURE, with_stack=True)
+    assert [name for name, _ in thrice] == [name for name, _ in once]
+    assert (headers.retry_count(thrice), dict(thrice)["x-failed-at"], dict(thrice)["x-retry-due"]) == (
+        3,
+        b"40",
+        b"50",
+    )
+
+
+def test_a_dead_letter_loses_what_only_a_retry_has() -> None:
+    """No due time without a retry, no stack without a dead letter."""
+    waiting = headers.build([], JOURNEY, FAILURE, with_stack=False)
+    dead = Journey(JOURNEY.origin, 3, 10, 40, "group", None)
+    assert "x-retry-due" in dict(waiting)
+    assert "x-retry-due" not in dict(headers.build(waiting, dead, FAILURE, with_stack=True))
+    again = headers.build(headers.build([], JOURNEY, FAILURE, with_stack=True), JOURNEY, FAILURE, with_stack=False)
+    assert "x-exception-stacktrace" not in dict(again)
+
+
+def test_all_values_stand_under_their_names() -> None:
+    """The contract of design, section 2."""
+    failure = Failure("it broke", "m.Error", "validate", "0123456789abcdef", "the stack")
+    assert headers.build(None, JOURNEY, failure, with_stack=True) == [
+        ("retryCount", b"2"), ("error", b"it broke"), ("x-original-topic", b"orders"),
+        ("x-original-partition", b"1"), ("x-original-offset", b"2"), ("x-original-timestamp", b"3"),
+        ("x-exception-fqcn", b"m.Error"), ("x-exception-stacktrace", b"the stack"),
+        ("x-failure-stage", b"validate"), ("x-failure-fingerprint", b"0123456789abcdef"),
+        ("x-first-failed-at", b"10"), ("x-failed-at", b"20"), ("x-retry-due", b"30"),
+        ("x-consumer-group", b"group"),
+    ]  # fmt: skip
+
+
+def test_a_strangers_headers_stay_as_they_came() -> None:
+    """Order, repetitions, nulls and bytes; a repeated traceparent once, the first of them."""
+    came = [
+        ("b", b"\xff"), ("traceparent", b"00-1"), ("a", None), ("b", b""), ("traceparent", b"00-2"),
+        ("x-replay-id", b"r"), ("RetryCount", b"9"),
+    ]  # fmt: skip
+    built = headers.build(came, JOURNEY, FAILURE, with_stack=False)
+    assert built[:6] == [("b", b"\xff"), ("traceparent", b"00-1"), ("a", None), ("b", b""), ("RetryCount", b"9"),
+                         ("x-replay-id", b"r")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"x-original-topic": b""}, {"x-original-topic": b"\xff"}, {"x-original-partition": b"-1"},
+        {"x-original-partition": b"1234567890"}, {"x-original-offset": b"x"}, {"x-original-offset": b"1" * 20},
+        {"x-original-topic": None}, {"x-original-partition": None}, {"x-original-offset": None},
+    ],
+)  # fmt: skip
+def test_half_an_origin_is_none(change) -> None:
+    """Topic, partition and offset are all sound, or none is believed."""
+    sound = {"x-original-topic": b"o", "x-original-partition": b"123456789", "x-original-offset": b"9" * 19}
+    assert headers.origin(list(sound.items())) == Origin("o", 123456789, 10**19 - 1, -1)
+    assert headers.origin(list({**sound, **change}.items())) is None
+
+
+@pytest.mark.parametrize(("stamp", "expected"), [(b"0", 0), (b"9" * 15, 10**15 - 1), (b"9" * 16, -1), (b"x", -1)])
+def test_an_absurd_timestamp_is_unknown(stamp, expected) -> None:
+    """The origin holds without it."""
+    held = [("x-original-topic", b"o"), ("x-original-partition", b"0"), ("x-original-offset", b"0"),
+            ("x-original-timestamp", stamp)]  # fmt: skip
+    assert headers.origin(held) == Origin("o", 0, 0, expected)
+
+
+@given(st.text(), st.integers(1, 60))
+def test_clipped_text_is_as_long_as_it_can_be(text, limit) -> None:
+    """The longest run of whole characters: of the start for messages, of the end for stacks."""
+    start, end = headers.clip(text, limit), headers.clip_start(text, limit)
+    assert text.startswith(start)
+    assert text.endswith(end)
+    for cut, kept in ((start, text[: len(start) + 1]), (end, text[-len(end) - 1 :])):
+        assert cut == text or len(kept.encode()) > limit
+
+
+@pytest.mark.parametrize("text", ["a\ud800b", "\udfff"])
+def test_text_that_is_not_unicode_is_still_told(text) -> None:
+    """Half a surrogate pair in an error's message becomes a question mark."""
+    built = dict(headers.build([], JOURNEY, Failure(text, "m.C", "process", "f", text), with_stack=True))
+    assert built["error"] == built["x-exception-stacktrace"] == text.encode(errors="replace")
+
+
+def test_the_limits_are_used_to_the_last_byte() -> None:
+    """1,024 bytes of message and class, 4,096 of stack, counts of three digits, times of fifteen."""
+    long = Failure("m" * 5000, "c" * 5000, "process", "f", "s" * 5000)
+    built = dict(headers.build([], JOURNEY, long, with_stack=True))
+    assert [len(built[name]) for name in ("error", "x-exception-fqcn", "x-exception-stacktrace")] == [
+        1024,
+        1024,
+        4096,
+    ]
+    assert [headers.retry_count([("retryCount", text)]) for text in (b"999", b"1000")] == [999, 0]
+    for digits, expected in ((15, 10**15 - 1), (16, None)):
+        assert headers.first_failed_at([("x-first-failed-at", b"9" * digits)]) == expected
+
+
+def test_an_origin_is_a_place_and_perhaps_a_time() -> None:
+    """Its text is the idempotency key for the world outside."""
+    assert (str(Origin("orders", 1, 2)), Origin("orders", 1, 2).timestamp_ms) == ("orders/1/2", -1)

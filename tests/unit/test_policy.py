@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from kafka_orders.domain.errors import PermanentError, RetryAfter, TemporaryError
 from kafka_orders.domain.policy import LONGEST_DELAY_MS, Dead, Retry, RetryPolicy, retry_partition
+from kafka_orders.domain.settings import Settings
 
 POLICY = RetryPolicy(max_retries=3, delay_ms=2000, jitter=0.1)
 
@@ -61,3 +62,52 @@ def test_bands_do_not_mix() -> None:
     """With 8 partitions and 3 retries each attempt has two partitions of its own."""
     bands = [{retry_partition(n, str(k).encode(), "o", 8, 3) for k in range(100)} for n in range(4)]
     assert bands == [{0, 1}, {2, 3}, {4, 5}, {6, 7}]
+
+
+def test_a_permanent_error_stays_permanent_among_temporary_classes() -> None:
+    """A class that is both is permanent, and an app may name temporary classes of its own."""
+
+    class Both(PermanentError, TemporaryError):
+        pass
+
+    assert POLICY.is_temporary(Both()) is False
+    own = RetryPolicy(temporary=(OSError,))
+    assert (own.is_temporary(FileNotFoundError()), own.is_temporary(TemporaryError())) == (True, False)
+
+
+def test_delays_without_jitter_are_exact() -> None:
+    """2, 4, 8 s; an hour is the most, whatever the attempt."""
+    plain = RetryPolicy(delay_ms=2000, jitter=0.0)
+    assert [plain.wait_ms(n, "orders/0/1") for n in (-1, 0, 1, 2, 3)] == [0, 0, 2000, 4000, 8000]
+    assert [plain.wait_ms(n, "orders/0/1") for n in (11, 12, 10_000)] == [2_048_000, 3_600_000, 3_600_000]
+    assert RetryPolicy(delay_ms=1, jitter=0.0).wait_ms(10_000, "o") == 3_600_000
+
+
+def test_jitter_spreads_the_origins() -> None:
+    """Different origins and attempts wait differently, over the whole range of the jitter."""
+    policy = RetryPolicy(delay_ms=1_000_000, jitter=1.0)
+    waits = [policy.wait_ms(1, f"orders/0/{offset}") for offset in range(200)]
+    assert min(waits) < 1_050_000 < 1_950_000 < max(waits)
+    assert policy.wait_ms(1, "o") - 1_000_000 != (policy.wait_ms(2, "o") - 2_000_000) / 2
+
+
+def test_a_key_keeps_its_partition_and_keys_spread() -> None:
+    """The key decides inside a band; without one the origin does, and an empty key is a key."""
+    assert retry_partition(1, b"k", "orders/1/2", 8, 3) == retry_partition(1, b"k", "orders/9/9", 8, 3)
+    keyless = {retry_partition(1, None, f"orders/0/{offset}", 8, 3) for offset in range(50)}
+    assert keyless == {2, 3}
+    assert len({retry_partition(1, b"", f"orders/0/{offset}", 8, 3) for offset in range(50)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("partitions", "most", "expected"),
+    [(1, 3, [0, 0, 0, 0, 0]), (2, 3, [0, 1, 1, 1, 1]), (4, 3, [0, 1, 2, 3, 3]), (7, 3, [0, 1, 2, 3, 3])],
+)
+def test_small_topics_share_the_last_band(partitions, most, expected) -> None:
+    """Where attempts outnumber the bands, the late ones share the last."""
+    assert [retry_partition(attempt, b"k", "o", partitions, most) for attempt in range(5)] == expected
+
+
+def test_the_defaults_are_those_of_the_settings() -> None:
+    """Three retries after 2, 4 and 8 seconds, a tenth more at most."""
+    assert RetryPolicy() == Settings().policy == RetryPolicy(max_retries=3, delay_ms=2000, jitter=0.1)

@@ -45,3 +45,26 @@ def test_disagreement_is_refused_with_the_way_out(progress, committed, begin, en
     assert refused.value.exit_code == 4
     assert "orders/2" in str(refused.value)
     assert "kafka-orders reset" in str(refused.value)
+
+
+@pytest.mark.parametrize(("begin", "end"), [(50, 100), (0, 50), (50, 50)])
+def test_state_at_the_bounds_of_the_log_is_no_disagreement(begin, end) -> None:
+    """All handled records may be removed, and nothing new need have come."""
+    assert start(Progress("g", 50), 50, begin, end) == 50
+
+
+@pytest.mark.parametrize(("begin", "end"), [(51, 100), (0, 49)])
+def test_one_offset_beyond_the_bounds_is_refused(begin, end) -> None:
+    """A single missing record is a lost order, with or without a committed offset."""
+    for committed in (50, None):
+        with pytest.raises(StateMismatchError):
+            start(Progress("g", 50), committed, begin, end)
+
+
+def test_an_offset_of_zero_is_an_offset() -> None:
+    """Zero is not the same as nothing committed."""
+    assert start(Progress("g", 0), 0) == 0
+    with pytest.raises(StateMismatchError, match="committed offset 0"):
+        start(None, 0)
+    with pytest.raises(StateMismatchError, match="committed 0"):
+        start(Progress("g", 5), 0)
