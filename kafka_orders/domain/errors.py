@@ -96,7 +96,11 @@ class PermanentError(Exception):
 
 
 class RetryAfter(TemporaryError):  # noqa: N818  the public name of the design: it reads as a request
-    """Raise this in a handler to be tried again no earlier than ``seconds`` from now."""
+    """Raise this in a handler to ask for a retry after about ``seconds``.
+
+    It is a temporary failure like any other; in this version the wait is the policy's, and ``seconds`` stands
+    in the message only.
+    """
 
     def __init__(self, seconds: float, message: str = "") -> None:
         super().__init__(message or f"retry after {seconds:g} s")

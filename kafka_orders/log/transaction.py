@@ -137,7 +137,7 @@ class TransactionalProducer:
             self._flush(producer)  # 6. flush, then send offsets
             started = time.monotonic()
             send = [TopicPartition(one.topic, one.partition, one.next_offset) for one in offsets]
-            producer.send_offsets_to_transaction(send, token.metadata, _LIMIT_SECONDS)
+            _send_offsets(producer, send, token)
             self._commit(producer, started)  # 7. commit
         except ClientFailure as raised:
             error = kafka_error(raised)
@@ -229,6 +229,30 @@ class TransactionalProducer:
             if producer is not None:
                 _dispose(producer)
         self._current = None
+
+
+def _send_offsets(producer: Producer, offsets: list[TopicPartition], token: GroupToken) -> None:
+    """Send offsets, but never wait for ever.
+
+    The call can block past its timeout, for good, when the coordinator goes away in the wrong moment
+    (librdkafka issue 5456; seen here after a broker's kill). A thread of its own is then left behind with
+    its producer, which the next epoch fences.
+    """
+    raised: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            producer.send_offsets_to_transaction(offsets, token.metadata, _LIMIT_SECONDS)
+        except BaseException as error:  # handed over to the owner's thread, whatever it is
+            raised.append(error)
+
+    sender = threading.Thread(target=send, name="send-offsets", daemon=True)
+    sender.start()
+    sender.join(_LIMIT_SECONDS + _SLICE_SECONDS)
+    if raised:
+        raise raised[0]
+    if sender.is_alive():
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "send_offsets_to_transaction does not return"))
 
 
 def _dispose(producer: Producer) -> None:

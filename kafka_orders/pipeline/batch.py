@@ -79,7 +79,9 @@ class Batch:
     def drop(self, slots: Iterable[Slot]) -> None:
         """Forget what belongs to partitions that leave: their next owner handles it again."""
         for slot in slots:
-            if self.slots.pop(slot, None) is not None:
+            part = self.slots.pop(slot, None)
+            if part is not None:
+                self.size -= part.processed + len(part.routed) + part.skipped
                 self.sample.clear()
 
     def offsets(self) -> list[Offset]:
