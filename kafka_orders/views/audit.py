@@ -41,6 +41,7 @@ class Seen:
     dead: int = 0
     skipped: int = 0
     ahead: int = 0
+    dead_since: int = 0
     tallies: dict[str, Tally] = field(default_factory=dict)
     pending: dict[str, list[float]] = field(default_factory=dict)
 
@@ -84,11 +85,13 @@ class Audit:
     def record(self, slot: Slot, offset: int, link: Link, value: bytes | None) -> None:
         """Tell of a record of a source partition, and decide what must have become of it."""
         seen = self.slots[slot]
-        if offset >= seen.progress.next_offset:
-            seen.ahead += 1
-            return
         topic, partition, first, count = link
         was_retried = (topic, partition, first, count + 1) in self.retries
+        if offset >= seen.progress.next_offset:
+            # Handled since the snapshot, if a next link is there: then that one is counted, not this.
+            seen.dead_since += link in self.dead
+            seen.ahead += not was_retried and link not in self.dead
+            return
         if was_retried and link in self.dead:
             self._find(f"{_name(link)} is dead after {count} retries, and was retried once more")
         if was_retried:

@@ -163,7 +163,7 @@ class _Verification:
             deep=deep,
             counted=sum(one.processed for one in main + retry),
             waiting=sum(one.ahead for one in retry),
-            dead=sum(one.dead for one in main + retry),
+            dead=sum(one.dead + one.dead_since for one in main + retry),
             skipped=sum(one.skipped for one in main + retry),
             unread=sum(one.ahead for one in main),
             not_provable=sum(bounds.start for one in sources.values() for bounds in one.values()),

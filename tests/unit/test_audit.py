@@ -128,6 +128,17 @@ def test_links_beyond_the_snapshot_are_left_aside() -> None:
     assert story.findings() == []
 
 
+def test_a_record_handled_since_the_snapshot_is_counted_where_it_went() -> None:
+    """Not waiting any more: its next link waits, or it is dead."""
+    audit = Audit(None, Contract())
+    audit.link(("orders", 0, 8, 1), dead=False)
+    audit.link(("orders", 0, 9, 0), dead=True)
+    audit.partition(ORDERS, Progress("m", 7), {}, 7)
+    for offset in (7, 8, 9):
+        audit.record(ORDERS, offset, ("orders", 0, offset, 0), b"")
+    assert (audit.slots[ORDERS].ahead, audit.slots[ORDERS].dead_since) == (1, 1)
+
+
 def test_what_retention_removed_is_not_claimed() -> None:
     """Fewer records than were handled is no finding then; more is."""
     story = Story()
