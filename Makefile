@@ -31,8 +31,9 @@ up: $(VENV)/app  ## everything at once until Ctrl-C
 
 test: lint types layers tests  ## all that CI runs
 
+# Two workers, a Kafka each: most of these tests wait for a broker, not for a processor.
 tests: $(VENV)/dev
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist worksteal
 
 lint: $(VENV)/dev  ## ruff: style and format
 	$(RUN) -m ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -63,6 +64,7 @@ def _print(found: ClusterStatus, output: str) -> None:
         "pids": found.pids,
         "data": str(found.folder),
         "logs": [str(file) for file in found.log_files],
+        "started_at": datetime.fromtimestamp(found.started_at, UTC).astimezone().isoformat(timespec="seconds"),
     }
     if output == "json":
         click.echo(json.dumps(told))

@@ -27,12 +27,16 @@ _TAIL = 12
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """A running cluster."""
+    """A running cluster; ``started_at`` in epoch seconds, of its oldest process.
+
+    Fewer ``pids`` than ``log_files``: a broker is missing, and ``start`` brings it back.
+    """
 
     bootstrap_servers: str
     pids: list[int]
     folder: Path
     log_files: list[Path]
+    started_at: float
 
 
 class Cluster:
@@ -63,8 +67,12 @@ class Cluster:
     def start(self, *, progress: bool = True, ready_within: float = 60.0) -> ClusterStatus:
         """Start what does not run yet and return once every broker answers a real request.
 
+        Args:
+            progress: a bar on stderr while jars are downloaded.
+            ready_within: seconds from the start of the processes to their answers.
+
         Raises:
-            LocalKafkaError: download, memory, disk, port or Kafka itself; what was started is ended.
+            LocalKafkaError: download, memory, disk, port or Kafka itself; what this call started is ended.
         """
         with self._locked():
             held = self._settled(record.load(self.folder))
@@ -75,7 +83,7 @@ class Cluster:
                 for node in missing:
                     check_port(node.port)
                 self._launch(held, nodes, missing, progress=progress)
-                self._await(held, nodes, ready_within)
+            self._await(held, nodes, missing, ready_within)
             return self._status(held, nodes)
 
     def stop(self, timeout: float = 30.0) -> bool:
@@ -104,20 +112,31 @@ class Cluster:
             process.kill()
             psutil.wait_procs([process], 10)
 
+    def restart(self, number: int = 1, *, ready_within: float = 60.0) -> ClusterStatus:
+        """Start one broker (from 1) anew: SIGKILL where it runs, then :meth:`start`, which awaits them all."""
+        self.kill(number)
+        return self.start(progress=False, ready_within=ready_within)
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self.folder / "cluster.lock", timeout=_LOCK_SECONDS):
                 yield
         except Timeout as error:
             raise LocalKafkaError(f"another start or stop of {self.folder} is under way; try again") from error
+        except OSError as error:
+            raise LocalKafkaError(
+                f"the folder {self.folder} cannot be used: {error}. What is stored there was not deleted."
+                " Free some space, or set KAFKA_ORDERS_HOME to a folder that can be written."
+            ) from error
 
     def _settled(self, held: Record | None) -> Record:
         """Return the record with ports that can be used: stored ones where they are free."""
         if held is None:
-            free = free_ports(2 * self._brokers)
-            held = Record(record.new_cluster_id(), free[: self._brokers], free[self._brokers :])
+            cluster_id, brokers = record.stored_cluster(self.folder) or (record.new_cluster_id(), self._brokers)
+            free = free_ports(2 * brokers)
+            held = Record(cluster_id, free[:brokers], free[brokers:])
         if len(held.ports) != self._brokers:
             raise LocalKafkaError(
                 f"{self.folder} holds the data of {len(held.ports)} broker(s), {self._brokers} were asked for."
@@ -129,7 +148,7 @@ class Cluster:
             held.ports = [self._port + number for number in range(self._brokers)]
         elif not all(map(is_free, held.ports)):
             held.ports = free_ports(self._brokers)
-        if not all(map(is_free, held.controller_ports)):
+        if not all(map(is_free, held.controller_ports)) or set(held.ports) & set(held.controller_ports):
             held.controller_ports = free_ports(self._brokers)
         return held
 
@@ -145,37 +164,51 @@ class Cluster:
         return held.running[node.number].process() if node.number in held.running else None
 
     def _launch(self, held: Record, nodes: list[Node], missing: list[Node], *, progress: bool) -> None:
+        java.java()  # without it, nothing need be downloaded
         arguments = java.write_arguments(self.folder, jars.ensure(self._cache, progress=progress))
         for node in nodes:
             properties.write(node, nodes)
         if not held.formatted:
+            held.save(self.folder)  # the id first: a format that a crash cuts short is finished with the same
             with ThreadPoolExecutor(len(nodes)) as pool:
                 list(pool.map(lambda node: java.format_storage(node, held.cluster_id, arguments), nodes))
             held.formatted = True
             held.save(self.folder)
         for node in missing:
             process = java.launch(node, arguments, self._heap_mb)
-            held.running[node.number] = Running(process.pid, process.create_time())
+            held.running[node.number] = Running(process.pid, process.create_time(), java.mark(node))
             held.save(self.folder)  # at once: a crash of ours must not leave a broker that nobody knows
 
-    def _await(self, held: Record, nodes: list[Node], ready_within: float) -> None:
+    def _await(self, held: Record, nodes: list[Node], launched: list[Node], ready_within: float) -> None:
         deadline = time.monotonic() + ready_within
-        servers = properties.bootstrap_servers(nodes)
-        while broker_count(servers, _PROBE_SECONDS) < len(nodes):
-            dead = [node for node in nodes if not self._alive(held, node)]
+        # Each is asked itself: the others go on naming a broker for a while after its death.
+        while waited := [node for node in nodes if _knows(node) < len(nodes)]:
+            dead = [node for node in waited if not self._alive(held, node)]
             if dead or time.monotonic() > deadline:
-                node = (dead or nodes)[0]
+                node = (dead or waited)[0]
                 why = "has ended" if dead else f"does not answer after {ready_within:g} s"
-                java.end([one for one in map(Running.process, held.running.values()) if one], 10.0)
+                java.end([process for one in launched if (process := self._alive(held, one))], 10.0)
                 raise LocalKafkaError(
-                    f"broker {node.number} {why}; all were stopped, the data stays. The end of its log,"
+                    f"broker {node.number} {why}; {_what_is_left(launched, nodes)} The end of its log,"
                     f" {node.log_file}:\n{_tail(node)}"
                 )
 
     def _status(self, held: Record, nodes: list[Node]) -> ClusterStatus:
         alive = [process.pid for node in nodes if (process := self._alive(held, node))]
-        servers = properties.bootstrap_servers(nodes)
-        return ClusterStatus(servers, alive, self.folder, [node.log_file for node in nodes])
+        began = min((held.running[node.number].created for node in nodes if self._alive(held, node)), default=0.0)
+        logs = [node.log_file for node in nodes]
+        return ClusterStatus(properties.bootstrap_servers(*nodes), alive, self.folder, logs, began)
+
+
+def _knows(node: Node) -> int:
+    return broker_count(properties.bootstrap_servers(node), _PROBE_SECONDS)
+
+
+def _what_is_left(launched: list[Node], nodes: list[Node]) -> str:
+    if not launched:
+        return "it was left running: `kafka-orders broker stop` and then start may help, the data stays."
+    others = "" if len(launched) == len(nodes) else ", the others still run"
+    return f"what was started is stopped{others}, the data stays."
 
 
 def _tail(node: Node) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -18,7 +20,11 @@ from kafka_orders.domain.errors import LocalKafkaError
 from kafka_orders.local.progress import Bar
 
 _AT_ONCE = 8
-_REQUEST_SECONDS = 30
+#: Longest silence of the server, not length of a download.
+_REQUEST_SECONDS = 10
+
+#: Failures of our own disk. A lost connection is an OSError too, without such a number.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 
 #: Fetches one jar into a repository folder and returns its path.
 Fetch = Callable[["Jar", Path], Path]
@@ -76,33 +82,48 @@ def ensure(
                 _fetch_all(missing, cache, fetch or fetch_with_jgo, progress=progress)
     except OSError as error:
         raise LocalKafkaError(
-            f"the download folder {cache} cannot be used: {error}. Free some space, or set KAFKA_ORDERS_HOME."
+            f"the download folder {cache} cannot be used: {error}. Nothing was started. Free some space, or set"
+            " KAFKA_ORDERS_HOME to a folder that can be written."
         ) from error
     return [jar.path(cache) for jar in jars]
 
 
 def _fetch_all(missing: list[Jar], cache: Path, fetch: Fetch, *, progress: bool) -> None:
     total = sum(jar.size for jar in missing)
+    incoming = cache / "incoming"  # a jar has its own name only once it is whole and verified
+    shutil.rmtree(incoming, ignore_errors=True)  # what a killed download left; the lock says nobody uses it
+    incoming.mkdir()
     with Bar("downloading Kafka", total, shown=progress) as bar, ThreadPoolExecutor(_AT_ONCE) as pool:
-        running = {pool.submit(_fetch_one, jar, cache, fetch): jar for jar in missing}
-        for done in as_completed(running):
-            done.result()
-            bar.advance(running[done].size)
+        running = {pool.submit(_fetch_one, jar, cache, incoming, fetch): jar for jar in missing}
+        try:
+            for done in as_completed(running):
+                done.result()
+                bar.advance(running[done].size)
+        except BaseException:  # Ctrl-C too: without a connection, all the others would be waited for
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    shutil.rmtree(incoming, ignore_errors=True)
 
 
-def _fetch_one(jar: Jar, cache: Path, fetch: Fetch) -> None:
+def _fetch_one(jar: Jar, cache: Path, incoming: Path, fetch: Fetch) -> None:
+    jar.path(cache).unlink(missing_ok=True)  # not sound, or it would not be fetched
     why = ""
     for _ in range(2):  # a broken download is not there any more the second time
-        jar.path(cache).unlink(missing_ok=True)
+        jar.path(incoming).unlink(missing_ok=True)
         try:
-            fetch(jar, cache)
+            fetch(jar, incoming)
+        except LocalKafkaError:
+            raise
         except Exception as error:  # the fetcher's own, of many kinds: all mean that it is not here
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                raise
             why = f"{type(error).__name__}: {error}"
             continue
-        if jar.is_sound(cache):
+        if jar.is_sound(incoming):
+            jar.path(cache).parent.mkdir(parents=True, exist_ok=True)
+            jar.path(incoming).replace(jar.path(cache))
             return
         why = "its SHA-256 is not the locked one"
-    jar.path(cache).unlink(missing_ok=True)
     raise LocalKafkaError(
         f"{jar.artifact}-{jar.version}.jar could not be downloaded ({why}). Nothing was started. Check the"
         " connection to Maven Central (HTTPS_PROXY names a proxy) and try again: what is there is kept."

@@ -19,6 +19,11 @@ class Node:
     folder: Path
 
     @property
+    def data(self) -> Path:
+        """Kafka's own folder: topics, offsets, the cluster's metadata."""
+        return self.folder / "data"
+
+    @property
     def log_file(self) -> Path:
         """The broker's own log."""
         return self.folder / "server.log"
@@ -34,7 +39,7 @@ class Node:
         return self.folder / "server.properties"
 
 
-def bootstrap_servers(nodes: list[Node]) -> str:
+def bootstrap_servers(*nodes: Node) -> str:
     """Return what clients connect to."""
     return ",".join(f"{_HOST}:{node.port}" for node in nodes)
 
@@ -52,8 +57,9 @@ def properties(node: Node, nodes: list[Node]) -> dict[str, str]:
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        # Forward slashes also on Windows: a backslash is an escape in a properties file.
-        "log.dirs": (node.folder / "data").as_posix(),
+        # Relative to the node's folder, where the JVM is started: log.dirs is a list divided by commas in a
+        # Latin-1 file with escapes, so an absolute path may name another folder than the one it shows.
+        "log.dirs": node.data.name,
         # Only our own topic settings apply, never those of a topic that a typo made.
         "auto.create.topics.enable": "false",
         "default.replication.factor": copies,
@@ -69,10 +75,15 @@ def properties(node: Node, nodes: list[Node]) -> dict[str, str]:
         "group.initial.rebalance.delay.ms": 0,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
         "log.cleaner.threads": 1,
+        "log.cleaner.backoff.ms": 5000,
         "log.segment.delete.delay.ms": 1000,
         "num.network.threads": 2,
         "num.io.threads": 4,
         "controlled.shutdown.max.retries": 1,
+        # After a crash a broker is let in again once its old session has ended: by default 9 s, and as long
+        # again before the others take over. One machine has no network to be patient with.
+        "broker.session.timeout.ms": 5000,
+        "broker.heartbeat.interval.ms": 1000,
     }
     if sys.platform == "win32":
         # Renaming open files fails there and stops the cleaner. Untested: no Windows machine was at hand.

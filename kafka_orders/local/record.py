@@ -16,18 +16,24 @@ from kafka_orders.domain.errors import LocalKafkaError
 
 @dataclass(slots=True)
 class Running:
-    """A process that was started; a recycled pid is told apart by the time it began."""
+    """A process that was started; a recycled pid is told apart by the time it began.
+
+    ``mark`` is an argument that only this broker has. It is looked at where the times differ: a
+    system clock that was set moves every process's start time, and the broker would be lost.
+    """
 
     pid: int
     created: float
+    mark: str = ""
 
     def process(self) -> psutil.Process | None:
         """Return the process if it is still the one that was started, and alive."""
         try:
             found = psutil.Process(self.pid)
             is_same = abs(found.create_time() - self.created) < 1.0
+            is_same = is_same or bool(self.mark and self.mark in found.cmdline())
             return found if is_same and found.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, psutil.AccessDenied):  # another user's: not one of ours
             return None
 
 
@@ -45,13 +51,35 @@ class Record:
         """Write it; a crash leaves the old one."""
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / f"cluster.json.{os.getpid()}"
-        draft.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+        with draft.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(self), indent=2))
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut can leave the new name with nothing in it
         draft.replace(folder / "cluster.json")
 
 
 def new_cluster_id() -> str:
     """Return a random cluster id as Kafka writes it: a UUID in URL-safe base64."""
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def stored_cluster(folder: Path) -> tuple[str, int] | None:
+    """Return cluster id and number of brokers of data without a record; None where there are no data.
+
+    Raises:
+        LocalKafkaError: the brokers' data belong to different clusters.
+    """
+    files = list(folder.glob("broker-*/data/meta.properties"))
+    if not files:
+        return None
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    ids = {line.partition("=")[2] for line in lines if line.startswith("cluster.id=")}
+    if len(ids) != 1:
+        raise LocalKafkaError(
+            f"{folder} holds data of {len(ids)} clusters and no cluster.json that says which. Nothing was"
+            " started, nothing was changed. Put the file back, or move the folder away to begin anew."
+        )
+    return ids.pop(), len(list(folder.glob("broker-*")))
 
 
 def load(folder: Path) -> Record | None:
