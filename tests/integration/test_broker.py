@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +15,8 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from kafka_orders.domain.errors import LocalKafkaError
-from kafka_orders.local import Cluster
+from kafka_orders.local import Cluster, jars, record
+from kafka_orders.log.probe import broker_count
 from tests.conftest import CACHE
 from tests.support.pipeline import ROOT
 from tests.support.witness import Journal, read_all
@@ -106,6 +109,51 @@ def test_a_broker_that_dies_at_start_shows_its_log(tmp_path: Path) -> None:
     assert cluster.status() is None
 
 
+def test_a_format_that_was_killed_is_finished(tmp_path: Path) -> None:
+    """The id is stored before the format, so the same cluster comes out of it."""
+    cluster = Cluster(tmp_path, port=None)
+    half = tmp_path / "kafka/broker-1/data/__cluster_metadata-0"
+    half.mkdir(parents=True)
+    (half / "00000000000000000000-0000000000.checkpoint").write_bytes(b"half")
+    cluster_id = record.new_cluster_id()
+    record.Record(cluster_id, [1], [2]).save(tmp_path / "kafka")
+    try:
+        cluster.start(progress=False)
+        assert cluster_id in (half.parent / "meta.properties").read_text()
+    finally:
+        cluster.stop()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGSTOP")
+def test_a_broker_that_hangs_is_left_alone_and_can_be_stopped(cluster: Cluster) -> None:
+    """A start that began nothing ends nothing; stop kills what does not listen; the record lost is no harm."""
+    status = cluster.start(progress=False)
+    journal = Journal(status.bootstrap_servers, topic(status.bootstrap_servers, "hung"))
+    journal.send(10)
+    journal.finish()
+    os.kill(status.pids[0], signal.SIGSTOP)
+    with pytest.raises(LocalKafkaError, match="left running"):
+        cluster.start(progress=False, ready_within=1.0)
+    assert cluster.status() == status
+    assert cluster.stop(timeout=1.0)
+    assert cluster.status() is None
+    (cluster.folder / "cluster.json").unlink()
+    assert len(read_all(cluster.start(progress=False).bootstrap_servers, "hung")) == 10
+
+
+def test_a_corrupt_jar_is_fetched_again(tmp_path: Path) -> None:
+    """The real download: one flipped byte in the smallest of the locked jars."""
+    smallest = min(jars.locked(), key=lambda jar: jar.size)
+    jars.ensure(CACHE, progress=False)
+    path = smallest.path(tmp_path)
+    path.parent.mkdir(parents=True)
+    shutil.copy(smallest.path(CACHE), path)
+    held = path.read_bytes()
+    path.write_bytes(held[:-1] + bytes([held[-1] ^ 1]))
+    jars.ensure(tmp_path, progress=False, jars=[smallest])
+    assert path.read_bytes() == held
+
+
 @pytest.mark.slow
 def test_three_brokers_survive_the_death_of_one(tmp_path: Path) -> None:
     """Replication 3, min.insync 2: two take acknowledged writes, the third comes back by the same command."""
@@ -119,8 +167,11 @@ def test_three_brokers_survive_the_death_of_one(tmp_path: Path) -> None:
         journal.finish()
         assert len(journal.acknowledged) == 50
         began = time.monotonic()
-        assert len(cluster.start(progress=False).pids) == 3
+        back = cluster.start(progress=False)
+        assert len(back.pids) == 3
         assert time.monotonic() - began < 60
+        servers = back.bootstrap_servers.split(",")
+        assert [broker_count(one, 5.0) for one in servers] == [3, 3, 3]  # each itself, the killed one too
         with pytest.raises(LocalKafkaError, match="holds the data of 3"):
             Cluster(tmp_path, brokers=1, port=None).start(progress=False)
     finally:
