@@ -35,16 +35,15 @@ def compile_flat(schema: Mapping[str, Any] | Any, reference: Decode) -> Decode |
 
 def _two_strings(names: list[str], tail: str, reference: Decode) -> Decode:
     """Compile the shape of an order: two strings, then numbers of fixed width."""
-    layouts: dict[tuple[int, int], Callable[[bytes], tuple[Any, ...]]] = {}
+    layouts: dict[int, Callable[[bytes], tuple[Any, ...]]] = {}
     one, two, *rest = names
-    only = rest[0] if len(rest) == 1 else None
 
     def learn(first: int, second: int) -> Callable[[bytes], tuple[Any, ...]] | None:
         # A length is a zigzag varint: odd is negative, 128 and more goes on in the next byte.
         if first & 1 or second & 1 or first > 127 or second > 127 or len(layouts) >= _MOST_LAYOUTS:
             return None
         layout = struct.Struct(f"<x{first >> 1}sx{second >> 1}s{tail}").unpack
-        layouts[first, second] = layout
+        layouts[first << 8 | second] = layout
         return layout
 
     def decode(payload: bytes) -> dict[str, Any]:
@@ -52,15 +51,22 @@ def _two_strings(names: list[str], tail: str, reference: Decode) -> Decode:
             first = payload[0]
             second = payload[(first >> 1) + 1]
             # unpack() demands the exact length: neither a byte too few nor one too many gets through.
-            unpack = layouts.get((first, second)) or learn(first, second)
+            unpack = layouts.get(first << 8 | second) or learn(first, second)
             if unpack is None:
                 return reference(payload)
-            if only is not None:
-                a, b, value = unpack(payload)
-                return {one: a.decode(), two: b.decode(), only: value}
             a, b, *values = unpack(payload)
             return {one: a.decode(), two: b.decode(), **dict(zip(rest, values, strict=True))}
         except (IndexError, struct.error, UnicodeDecodeError):
             return reference(payload)
 
-    return decode
+    def decode_order(payload: bytes) -> dict[str, Any]:
+        """The same for one number after the strings, the shape of an order, without the detours."""
+        try:
+            first = payload[0]
+            a, b, value = layouts[first << 8 | payload[(first >> 1) + 1]](payload)
+            return {one: a.decode(), two: b.decode(), only: value}
+        except (KeyError, IndexError, struct.error, UnicodeDecodeError):
+            return decode(payload)
+
+    only = rest[0]
+    return decode_order if len(rest) == 1 else decode

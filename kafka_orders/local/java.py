@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 from importlib import resources
@@ -52,7 +51,7 @@ def format_storage(node: Node, cluster_id: str, arguments: Path) -> None:
     Raises:
         LocalKafkaError: Kafka's own tool refuses; its words are in the message.
     """
-    _clear_unfinished(node)
+    _refuse_foreign(node)
     command = [
         str(java()), "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",  # a short life: a third faster
         f"@{arguments}", "kafka.tools.StorageTool", "format", "--ignore-formatted",
@@ -75,17 +74,16 @@ def format_storage(node: Node, cluster_id: str, arguments: Path) -> None:
         )
 
 
-def _clear_unfinished(node: Node) -> None:
-    """Remove what a format left that was killed: Kafka writes meta.properties last, and cannot go on."""
+def _refuse_foreign(node: Node) -> None:
+    """Kafka finishes a half format itself; topics of an unknown cluster it would delete as strays."""
     if not node.data.is_dir() or (node.data / "meta.properties").is_file():
         return
-    others = {path.name for path in node.data.iterdir()} - _WRITTEN_BY_FORMAT
-    if others:
+    topics = sorted(path.name for path in node.data.iterdir() if path.name not in _WRITTEN_BY_FORMAT)
+    if topics:
         raise LocalKafkaError(
-            f"{node.data} holds data ({min(others)}, …) but no meta.properties that says of which cluster. Nothing"
+            f"{node.data} holds data ({topics[0]}, …) but no meta.properties that says of which cluster. Nothing"
             " was started, nothing was deleted. Put that file back, or move the folder away to begin anew."
         )
-    shutil.rmtree(node.data)
 
 
 def launch(node: Node, arguments: Path, heap_mb: int) -> psutil.Process:

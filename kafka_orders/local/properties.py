@@ -46,9 +46,7 @@ def bootstrap_servers(*nodes: Node) -> str:
 
 def properties(node: Node, nodes: list[Node]) -> dict[str, str]:
     """Return the settings of ``node`` in a cluster of ``nodes``."""
-    copies = min(3, len(nodes))
-    in_sync = max(1, copies - 1)
-    settings = {
+    settings: dict[str, str | int] = {
         "process.roles": "broker,controller",
         "node.id": node.number,
         "controller.quorum.voters": ",".join(f"{one.number}@{_HOST}:{one.controller_port}" for one in nodes),
@@ -62,16 +60,6 @@ def properties(node: Node, nodes: list[Node]) -> dict[str, str]:
         "log.dirs": node.data.name,
         # Only our own topic settings apply, never those of a topic that a typo made.
         "auto.create.topics.enable": "false",
-        "default.replication.factor": copies,
-        "min.insync.replicas": in_sync,
-        "offsets.topic.replication.factor": copies,
-        "offsets.topic.num.partitions": 6,
-        "offsets.retention.minutes": 60 * 24 * 365,
-        "transaction.state.log.replication.factor": copies,
-        "transaction.state.log.min.isr": in_sync,
-        "transaction.state.log.num.partitions": 6,
-        "share.coordinator.state.topic.replication.factor": copies,
-        "share.coordinator.state.topic.min.isr": in_sync,
         "group.initial.rebalance.delay.ms": 0,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
         "log.cleaner.threads": 1,
@@ -85,10 +73,27 @@ def properties(node: Node, nodes: list[Node]) -> dict[str, str]:
         "broker.session.timeout.ms": 5000,
         "broker.heartbeat.interval.ms": 1000,
     }
+    settings |= _replication(copies=min(3, len(nodes)))
     if sys.platform == "win32":
         # Renaming open files fails there and stops the cleaner. Untested: no Windows machine was at hand.
         settings["log.cleaner.enable"] = "false"
     return {name: str(value) for name, value in settings.items()}
+
+
+def _replication(copies: int) -> dict[str, str | int]:
+    in_sync = max(1, copies - 1)
+    return {
+        "default.replication.factor": copies,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": copies,
+        "offsets.topic.num.partitions": 6,
+        "offsets.retention.minutes": 60 * 24 * 365,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": in_sync,
+        "transaction.state.log.num.partitions": 6,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": in_sync,
+    }
 
 
 def write(node: Node, nodes: list[Node]) -> None:

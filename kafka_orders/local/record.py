@@ -59,8 +59,10 @@ class Record:
 
 
 def new_cluster_id() -> str:
-    """Return a random cluster id as Kafka writes it: a UUID in URL-safe base64."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """Return a random cluster id as Kafka writes it: a UUID in URL-safe base64, not beginning with a dash."""
+    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass  # one in 64: Kafka's tools would take it for an option
+    return made
 
 
 def stored_cluster(folder: Path) -> tuple[str, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,15 +118,23 @@ class Connection:
 
 
 #: What a call of the client raises. A fatal error that comes up while a delivery report is served reaches
-#: us as SystemError with the KafkaException as its cause (confluent-kafka 2.16; test_transaction.py).
+#: us as SystemError, with the KafkaException as its cause or without (confluent-kafka 2.16;
+#: tests/integration/test_transaction.py, two processes with one id).
 ClientFailure = (KafkaException, SystemError)
 
 
 def kafka_error(raised: BaseException) -> KafkaError:
     """Return the error inside an exception of the client."""
-    if isinstance(raised, SystemError):
-        if not isinstance(raised.__cause__, KafkaException):
-            raise raised
-        raised = raised.__cause__
-    inner = raised.args[0]
-    return inner if isinstance(inner, KafkaError) else KafkaError(KafkaError._FAIL, str(inner))
+    inner = raised.__cause__ if isinstance(raised, SystemError) else raised
+    found = inner.args[0] if isinstance(inner, KafkaException) else raised
+    return found if isinstance(found, KafkaError) else KafkaError(KafkaError._FAIL, str(found))
+
+
+def dispose(handle: object) -> None:
+    """Destroy a client off the caller's thread: librdkafka joins its threads, which can take a second.
+
+    ``close()`` is not used: it waits without limit when the coordinator is gone. The caller drops its own
+    reference afterwards.
+    """
+    holder = [handle]
+    threading.Thread(target=holder.clear, name="dispose-client", daemon=True).start()

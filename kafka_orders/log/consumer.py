@@ -7,6 +7,7 @@ assigned paused, and starts when the worker has restored its state (:meth:`Group
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -68,9 +69,9 @@ class GroupConsumer:
         self._consumer = Consumer(connection.member(group))
         self._owned: set[Slot] = set()
         self._starting: set[Slot] = set()
-        self._rebalanced = False
+        self._rebalanced = self._lost = False
         self._consumer.subscribe(
-            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+            [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -94,6 +95,12 @@ class GroupConsumer:
         self._tell_revoked(slots)
         consumer.incremental_unassign(partitions)
 
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # A handle that was thrown out of its group does not always find back (librdkafka 2.16, seen after a
+        # broker's kill: joined, then silent for good), so it is given up; see fetch().
+        self._lost = True
+        self._on_revoke(consumer, partitions)
+
     def fetch(self, count: int, timeout: float) -> list[Message]:
         """Return at most ``count`` records within ``timeout`` seconds; serves rebalances meanwhile.
 
@@ -107,6 +114,8 @@ class GroupConsumer:
         except ClientFailure as raised:
             self._check(kafka_error(raised), self.topic, None)
             return []
+        if self._lost:
+            raise ConsumerLostError("the group has removed this member")
         failed = [error for message in messages if (error := message.error()) is not None]
         if failed:
             for message in messages:
@@ -186,6 +195,14 @@ class GroupConsumer:
         held = set(slots)
         self._starting |= held
         self.pause(held)
+
+    def abandon(self) -> None:
+        """Let go of a dead handle: it leaves on a thread of its own, which may have to wait for a broker.
+
+        Without the close it would live on (its callbacks refer back to it), join again, and sit on partitions.
+        """
+        self._tell_assigned = self._tell_revoked = lambda _slots: None
+        threading.Thread(target=self._consumer.close, name="close-consumer", daemon=True).start()
 
     def close(self) -> None:
         """Leave the group at once, so that the others need not wait for the session to time out."""

@@ -10,7 +10,6 @@ docs: DESIGN.md "Non-obvious" 1; test: ``tests/integration/test_transaction.py``
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -24,6 +23,7 @@ from kafka_orders.log.clients import (
     TRANSACTION_TIMEOUT_MS,
     ClientFailure,
     Connection,
+    dispose,
     kafka_error,
 )
 from kafka_orders.log.errors import FENCED, UNFIT, denied
@@ -98,7 +98,8 @@ class TransactionalProducer:
             return False
         old, self._current = self._current, None
         if old is not None:
-            _dispose(old)
+            old.purge()
+            dispose(old)
         self._current, self._standby = self._initialised(), Producer(self._config)
         self._suspect, self._delivery_error = "", None
         return True
@@ -140,9 +141,7 @@ class TransactionalProducer:
             _send_offsets(producer, send, token)
             self._commit(producer, started)  # 7. commit
         except ClientFailure as raised:
-            error = kafka_error(raised)
-            self._abort(producer, error)
-            raise self._failed(error) from raised
+            raise self._failed(self._aborted(producer, raised)) from raised
         took = time.monotonic() - started
         if took >= SUSPECT_SECONDS:
             self._suspect = f"ending the transaction took {took * 1000:.0f} ms"
@@ -196,15 +195,21 @@ class TransactionalProducer:
                 return
 
     @staticmethod
-    def _abort(producer: Producer, error: KafkaError) -> None:
-        """Abort where that is the answer; one short try, because the next epoch's init aborts anyway.
+    def _aborted(producer: Producer, raised: BaseException) -> KafkaError:
+        """Abort where that is the answer, one short try, and return what went wrong.
 
-        Without it that init meets the open transaction and waits retry.backoff.ms. After a commit that
-        timed out, abort raises _CONFLICT, which claims to be retriable for ever: hence no loop.
+        The next epoch's init aborts anyway; but where it meets an open transaction it waits
+        retry.backoff.ms. After a commit that timed out, abort raises _CONFLICT, which claims to be retriable
+        for ever: hence no loop.
         """
-        if error.txn_requires_abort():
-            with contextlib.suppress(*ClientFailure):
+        error = kafka_error(raised)
+        if error.txn_requires_abort() or isinstance(raised, SystemError):
+            try:
                 producer.abort_transaction(_SLICE_SECONDS)
+            except ClientFailure as again:
+                # A fatal error says its name here, where a delivery report had swallowed it.
+                return kafka_error(again) if isinstance(raised, SystemError) else error
+        return error
 
     def _failed(self, error: KafkaError) -> Exception:
         cause = self._delivery_error or error
@@ -227,7 +232,8 @@ class TransactionalProducer:
         """Let go of both producers; an open transaction is left to the next epoch to abort."""
         for producer in (self._current, self._standby):
             if producer is not None:
-                _dispose(producer)
+                producer.purge()
+                dispose(producer)
         self._current = None
 
 
@@ -253,13 +259,3 @@ def _send_offsets(producer: Producer, offsets: list[TopicPartition], token: Grou
         raise raised[0]
     if sender.is_alive():
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "send_offsets_to_transaction does not return"))
-
-
-def _dispose(producer: Producer) -> None:
-    """Destroy a producer off the worker's thread: librdkafka joins its threads, which can take a second.
-
-    ``close()`` is not used: it waits without limit when the coordinator is gone.
-    """
-    producer.purge()
-    holder = [producer]
-    threading.Thread(target=holder.clear, name="dispose-producer", daemon=True).start()

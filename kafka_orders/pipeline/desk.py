@@ -53,7 +53,7 @@ def _at_desk(msg: Any) -> Desk:
     desk = _current.get()
     if desk is None or desk.message is None:
         raise OutsideBatchError
-    if isinstance(msg, Message) and _place(msg) != _place(desk.message):
+    if msg is not desk.message and isinstance(msg, Message) and _place(msg) != _place(desk.message):
         raise OutsideBatchError(
             f"record {_place(msg)} is not the one being handled ({_place(desk.message)}); nothing was routed"
         )

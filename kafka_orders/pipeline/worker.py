@@ -100,6 +100,7 @@ class Worker:
                 self.observer(self.batch, self.state)
         except ConsumerLostError as lost:
             self.story.consumer_lost(str(lost))
+            self.source.consumer.abandon()
             self._connect()
 
     def _prepare(self) -> None:

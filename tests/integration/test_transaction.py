@@ -77,7 +77,7 @@ def test_a_slow_end_makes_the_producer_suspect_and_the_old_epoch_dead(bench: Ben
     assert "took" in producer.suspect
     old = producer._current
     assert old is not None
-    monkeypatch.setattr(transaction, "_dispose", lambda _producer: None)
+    monkeypatch.setattr(transaction, "dispose", lambda _producer: None)
     assert producer.renew()
     old.begin_transaction()
     old.produce(bench.name, b"late", partition=0)
