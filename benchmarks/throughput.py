@@ -1,10 +1,11 @@
 """The main consumer, exactly-once, against a raw consume() loop of the same client, interleaved.
 
-    python benchmarks/throughput.py [--orders 500000] [--rounds 5] [--bootstrap localhost:9092 | --own-broker]
+    python benchmarks/throughput.py [--orders 1000000] [--rounds 5] [--failures 1] [--own-broker]
 
 Prints orders per second of both, and the ratio of each round. The raw loop only takes the messages;
-the main consumer decodes, validates, averages per product, sends one order in a hundred to retry, and
-commits all of it in transactions. Medians of ratios within one run are what counts here: the absolute
+the main consumer decodes, validates, averages per product, sends ``--failures`` percent of the orders to
+retry, and commits all of it in transactions. Two more rounds come first and do not count: a new broker's
+JVM is slow. Medians of ratios within one run are what counts here: the absolute
 figures follow the machine of the moment.
 """
 
@@ -16,7 +17,7 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from kafka_orders.pipeline.stop import Stop
 from kafka_orders.sources import home_folder
 
 POLL = 200
+WARM_UP = 2
 
 
 def settings_for(name: str, orders: str, bootstrap: str, home: str) -> Settings:
@@ -68,9 +70,10 @@ def raw(settings: Settings, count: int) -> float:
     return took
 
 
-def exactly_once(settings: Settings, count: int) -> float:
-    """Return the seconds from the first committed batch to the last."""
+def exactly_once(settings: Settings, count: int, failures: float) -> float:
+    """Return the seconds for ``count`` orders, taken from the first committed batch to the last."""
     stop, seen, marks = Stop(), 0, []
+    every, number = round(100 / failures) if failures else count + 1, 0
 
     def observer(batch: Batch, _state: State) -> None:
         nonlocal seen
@@ -80,15 +83,13 @@ def exactly_once(settings: Settings, count: int) -> float:
             if seen >= count:
                 stop.request()
 
-    number = 0
-
-    def one_in_a_hundred(_order: dict[str, Any]) -> None:
+    def handler(_order: dict[str, Any]) -> None:
         nonlocal number
         number += 1
-        if number % 100 == 0:
+        if number % every == 0:
             raise ConnectionError("simulated")
 
-    run_role("main", settings, Job(order_format().decode, one_in_a_hundred), observer, stop)
+    run_role("main", settings, Job(order_format().decode, handler), observer, stop)
     (first, before), (last, after) = marks[0], marks[-1]
     return (last - first) * count / (after - before)
 
@@ -98,43 +99,44 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--orders", type=int, default=1_000_000)
     options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--failures", type=float, default=1.0, help="percent of the orders")
     options.add_argument("--bootstrap", default="localhost:9092")
     options.add_argument("--own-broker", action="store_true", help="start a Kafka for this run alone")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as home:
         if not chosen.own_broker:
-            run(chosen.orders, chosen.rounds, chosen.bootstrap, home)
+            run(chosen.orders, chosen.rounds, chosen.failures, chosen.bootstrap, home)
             return
         os.environ.setdefault("KAFKA_ORDERS_CACHE", str(home_folder() / "jars"))
         cluster = Cluster(Path(home), port=None)
         try:
-            run(chosen.orders, chosen.rounds, cluster.start().bootstrap_servers, home)
+            run(chosen.orders, chosen.rounds, chosen.failures, cluster.start().bootstrap_servers, home)
         finally:
             cluster.stop()
 
 
-def run(count: int, rounds: int, bootstrap: str, home: str) -> None:
+def run(count: int, rounds: int, failures: float, bootstrap: str, home: str) -> None:
     """Fill a topic, then measure both in turn."""
     run_id = f"bench-{uuid.uuid4().hex[:6]}"
     base = settings_for(run_id, f"{run_id}-orders", bootstrap, home)
     fill = Settings(bootstrap_servers=bootstrap, topic=base.topic, rate=0.0, count=count, seed=1)
     upkeep.create(base, print)
     produce(fill, order_format().encode, lambda _order, _report: None, print, Stop())
-    print(f"{count} orders, {rounds} rounds")
+    print(f"{count} orders, {failures:g} % failures, {rounds} rounds")
     ratios = []
-    for number in range(rounds):
-        settings = settings_for(f"{run_id}-{number}", base.topic, bootstrap, home)
+    for number in range(-WARM_UP, rounds):
+        settings = settings_for(f"{run_id}-{number + WARM_UP}", base.topic, bootstrap, home)
         upkeep.create(settings, print)
-        both: list[tuple[str, Callable[[], float]]] = [
-            ("raw", lambda: raw(base, count)),
-            ("exactly-once", lambda settings=settings: exactly_once(settings, count)),
-        ]
-        figures = {name: count / measure() for name, measure in (both if number % 2 else both[::-1])}
-        ratios.append(figures["exactly-once"] / figures["raw"])
-        print(
-            "  ".join(f"{name} {rate:,.0f}/s" for name, rate in sorted(figures.items())),
-            f"  {ratios[-1]:.3f}",
-        )
+        measures = {
+            "raw": partial(raw, base, count),
+            "exactly-once": partial(exactly_once, settings, count, failures),
+        }
+        order = sorted(measures, reverse=number % 2 == 0)
+        rates = {name: count / measures[name]() for name in order}
+        ratio = rates["exactly-once"] / rates["raw"]
+        told = f"exactly-once {rates['exactly-once']:,.0f}/s  raw {rates['raw']:,.0f}/s  {ratio:.3f}"
+        print(told if number >= 0 else f"{told}  (warm-up)")
+        ratios += [ratio] if number >= 0 else []
     print(f"ratio: median {statistics.median(ratios):.3f}, range {min(ratios):.3f} to {max(ratios):.3f}")
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from kafka_orders.domain.errors import FencedError, TransactionFailedError
+from kafka_orders.domain.headers import without_detail
 from kafka_orders.log.clients import (
     RETRY_BACKOFF_MS,
     TRANSACTION_TIMEOUT_MS,
@@ -43,14 +44,14 @@ _LIMIT_SECONDS = TRANSACTION_TIMEOUT_MS / 1000
 
 
 class OutRecord(NamedTuple):
-    """A record to write. ``smaller`` are header sets to try, in order, where it is too large."""
+    """A record to write. ``spare`` names headers to drop, one after the other, where it is too large."""
 
     topic: str
     partition: int | None
     key: bytes | None
     value: bytes | None
     headers: Headers | None = None
-    smaller: Sequence[Headers] = ()
+    spare: Sequence[str] = ()
 
 
 class Offset(NamedTuple):
@@ -148,24 +149,21 @@ class TransactionalProducer:
         return took
 
     def _produce(self, producer: Producer, record: OutRecord) -> None:
-        attempts = [record.headers, *record.smaller]
+        partition = -1 if record.partition is None else record.partition
+        headers, spare = record.headers or [], list(record.spare)
         while True:
             try:
-                self._send(producer, record, attempts[0])
+                producer.produce(
+                    record.topic, record.value, record.key, partition, self._delivered, headers=list(headers)
+                )
             except BufferError:
                 producer.poll(0.1)
             except KafkaException as raised:
-                attempts.pop(0)
-                if kafka_error(raised).code() != KafkaError.MSG_SIZE_TOO_LARGE or not attempts:
+                if kafka_error(raised).code() != KafkaError.MSG_SIZE_TOO_LARGE or not spare:
                     raise
+                headers = without_detail(headers, spare.pop(0))
             else:
                 return
-
-    def _send(self, producer: Producer, record: OutRecord, headers: Headers | None) -> None:
-        partition = -1 if record.partition is None else record.partition
-        producer.produce(
-            record.topic, record.value, record.key, partition, self._delivered, headers=list(headers or ())
-        )
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

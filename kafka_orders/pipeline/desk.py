@@ -146,4 +146,4 @@ class Desk:
     @staticmethod
     def _origin(message: Message, held: Headers) -> Origin:
         itself = Origin(*slot_of(message), offset_of(message), message.timestamp()[1])
-        return headers.origin(held) or itself
+        return (headers.origin(held) if held else None) or itself

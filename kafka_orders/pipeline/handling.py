@@ -49,7 +49,7 @@ class Handling:
     def _run(self, records: list[Message], part: SlotBatch, sample: list[Counted], deadline: float) -> int:
         clock, desk, values = time.monotonic, self._desk, part.values
         decode, validate, handler = self._decode, self._validate, self._handler
-        done = 0
+        done, room = 0, SAMPLE - len(sample)
         for message in records:
             done += 1
             payload = message.value()
@@ -69,7 +69,8 @@ class Handling:
             else:
                 if desk.routed is None:
                     values[product].append(value)
-                    if len(sample) < SAMPLE:
+                    if room > 0:
+                        room -= 1
                         sample.append(Counted(order, product, value))
                 else:
                     part.routed.append(desk.take())

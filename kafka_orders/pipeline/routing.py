@@ -14,6 +14,9 @@ from kafka_orders.log.transaction import OutRecord
 from kafka_orders.pipeline.batch import Batch, Routed
 from kafka_orders.pipeline.state import Changes
 
+#: A record never fails to fit: its stack goes first, then its message, the payload never.
+_SPARE = (headers.EXCEPTION_STACKTRACE, headers.ERROR)
+
 
 @dataclass(frozen=True, slots=True)
 class Router:
@@ -59,8 +62,5 @@ class Router:
         message = routed.message
         journey = Journey(routed.origin, count, routed.first_failed_at_ms, routed.failed_at_ms, self.group, due_ms)
         is_dead = topic == self.dlq_topic
-        full = headers.build(headers_of(message), journey, routed.failure, with_stack=is_dead)
-        # A record never fails to fit: the stack goes first, then the message, the payload never.
-        no_stack = headers.without_detail(full, headers.EXCEPTION_STACKTRACE)
-        bare = headers.without_detail(no_stack, headers.ERROR)
-        return OutRecord(topic, partition, message.key(), message.value(), full, (no_stack, bare))
+        built = headers.build(headers_of(message), journey, routed.failure, with_stack=is_dead)
+        return OutRecord(topic, partition, message.key(), message.value(), built, _SPARE)
