@@ -14,8 +14,8 @@ from kafka_orders.domain.errors import LocalKafkaError
 
 #: Free disk below which no broker is started, in MB.
 _DISK_MB = 500
-#: What a JVM needs beside its heap, in MB. Measured at -Xmx512m: 210 MB in all after the start, 635 MB after
-#: an hour of load, and what it grows into has to be there then.
+#: What a JVM needs beside its heap, in MB. Seen at -Xmx512m: 200 to 250 MB in all after the start, 635 MB for
+#: one that had run for an hour; what it grows into has to be there then.
 _BESIDE_HEAP_MB = 200
 
 
