@@ -21,7 +21,7 @@ from kafka_orders.log.admin import Admin
 from kafka_orders.log.patience import Patience
 from kafka_orders.log.reader import Reader
 from kafka_orders.pipeline.startup import connection_of, contact
-from kafka_orders.views.lag import lags
+from kafka_orders.views.lag import Lag, lags, totals
 from kafka_orders.views.snapshot import Snapshot
 from kafka_orders.views.verify import Verdict
 from kafka_orders.views.verify import verify as run_verify
@@ -79,27 +79,34 @@ def _row(product: str, held: Tally) -> dict[str, Any]:
 
 
 @click.command()
-@with_settings(*_TOPICS)
+@with_settings(*_TOPICS, "max_retries", "retry_delay_ms", "retry_jitter")
 @watch_option
 @output_option
 def lag(settings: Settings, *, watch: bool, output: str) -> None:
-    """Show how many records each group has before it; those of retry wait for their time."""
+    """Show how many records each group has before it; those of retry that are not due yet only wait.
+
+    The table ends with the sum of each group; the settings of retry decide what is due.
+    """
     with _readers(settings) as (admin, reader):
 
         def rows() -> Rows:
-            return [
-                {
-                    "group": one.group,
-                    "topic": one.slot.topic,
-                    "partition": one.slot.partition,
-                    "committed": one.committed,
-                    "end": one.end,
-                    "lag": one.lag,
-                }
-                for one in lags(settings, admin, reader)
-            ]
+            found = lags(settings, admin, reader, int(time.time() * 1000))
+            return [_lag_row(one) for one in found + (totals(found) if output == "table" else [])]
 
         _show(rows, output, watch=watch)
+
+
+def _lag_row(one: Lag) -> dict[str, Any]:
+    is_total = one.slot.partition < 0
+    return {
+        "group": one.group,
+        "topic": one.slot.topic,
+        "partition": "all" if is_total else one.slot.partition,
+        "committed": one.committed,
+        "end": None if is_total else one.end,
+        "lag": one.lag,
+        "waiting": one.waiting,
+    }
 
 
 def _show(rows: Callable[[], Rows], output: str, *, watch: bool) -> None:
@@ -107,8 +114,8 @@ def _show(rows: Callable[[], Rows], output: str, *, watch: bool) -> None:
         emit(rows(), output)
         return
     try:
-        if output == "table":
-            live(rows)
+        if output == "table" and sys.stdout.isatty():
+            live(rows)  # a pipe gets a table a second instead: rich shows it only the last one
         while True:
             emit(rows(), output)
             time.sleep(1.0)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.recovery import Bounds
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.admin import Admin
+from kafka_orders.log.message import Message, slot_of
 from kafka_orders.log.reader import Reader
+from kafka_orders.pipeline.gate import due_ms
 
 #: Below this many offsets the records are really counted, since commit markers take offsets too.
 _COUNTED_BELOW = 10_000
@@ -16,41 +19,76 @@ _COUNTED_BELOW = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """One partition of one group; ``lag`` in records (an upper bound beyond 10,000)."""
+    """One partition of one group; ``lag`` in records (an upper bound beyond 10,000).
+
+    ``waiting`` of them are retries that are not due yet, which is no trouble; None where that is unknown:
+    in other topics than retry's, and beyond 10,000.
+    """
 
     group: str
     slot: Slot
     committed: int | None
     end: int
     lag: int
+    waiting: int | None = None
 
 
-def lags(settings: Settings, admin: Admin, reader: Reader) -> list[Lag]:
+def lags(settings: Settings, admin: Admin, reader: Reader, now_ms: int) -> list[Lag]:
     """Return the lag of the main, retry and dead letter groups.
 
-    For the retry group a lag is no trouble in itself: its records wait for their time.
+    ``now_ms`` (epoch milliseconds) decides which retries are due, as the retry policy of ``settings`` says;
+    a clock that is off shifts only this view.
 
     Raises:
         BrokerError: a topic does not exist.
     """
-    groups = [
-        (settings.group, settings.topic),
-        (settings.retry_group, settings.retry_topic),
-        (settings.dlq_group, settings.dlq_topic),
+
+    def not_due(message: Message) -> bool:
+        return due_ms(message, settings.policy) > now_ms
+
+    return [
+        *_of_group(admin, reader, settings.group, settings.topic),
+        *_of_group(admin, reader, settings.retry_group, settings.retry_topic, not_due),
+        *_of_group(admin, reader, settings.dlq_group, settings.dlq_topic),
     ]
-    return [lag for group, topic in groups for lag in _of_group(admin, reader, group, topic)]
 
 
-def _of_group(admin: Admin, reader: Reader, group: str, topic: str) -> list[Lag]:
+def totals(lags: Iterable[Lag]) -> list[Lag]:
+    """Return one sum per group and topic, with partition -1; unknown where a part of it is."""
+    sums: dict[tuple[str, str], Lag] = {}
+    for one in lags:
+        key = (one.group, one.slot.topic)
+        held = sums.get(key)
+        if held is None:
+            sums[key] = Lag(one.group, Slot(one.slot.topic, -1), None, 0, one.lag, one.waiting)
+        else:
+            waiting = None if held.waiting is None or one.waiting is None else held.waiting + one.waiting
+            sums[key] = Lag(held.group, held.slot, None, 0, held.lag + one.lag, waiting)
+    return list(sums.values())
+
+
+def _of_group(
+    admin: Admin, reader: Reader, group: str, topic: str, not_due: Callable[[Message], bool] | None = None
+) -> list[Lag]:
     slots = admin.slots(topic)
     committed = admin.committed(group, slots)
     bounds = admin.bounds(slots, committed_only=True)
     unread = {slot: Bounds(max(found.start, committed[slot] or 0), found.end) for slot, found in bounds.items()}
     small = {slot: one for slot, one in unread.items() if one.end - one.start < _COUNTED_BELOW}
-    counts = dict.fromkeys(small, 0)
+    counts, waits = dict.fromkeys(small, 0), dict.fromkeys(small if not_due else (), 0)
     for message in reader.read(small):
-        counts[Slot(message.topic() or "", message.partition() or 0)] += 1
+        slot = slot_of(message)
+        counts[slot] += 1
+        if not_due and not_due(message):
+            waits[slot] += 1
     return [
-        Lag(group, slot, committed[slot], bounds[slot].end, counts.get(slot, one.end - one.start))
+        Lag(
+            group,
+            slot,
+            committed[slot],
+            bounds[slot].end,
+            counts.get(slot, one.end - one.start),
+            waits.get(slot),
+        )
         for slot, one in unread.items()
     ]

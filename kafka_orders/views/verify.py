@@ -1,4 +1,9 @@
-"""``verify``: reads the committed state, then the topics, and audits one against the other."""
+"""``verify``: reads the committed state, then the topics, and audits one against the other.
+
+The order of reading is the proof that no moment is torn while roles run: committed offsets, state,
+committed offsets again, then the ends of orders, retry and dead letters. So every link that the state's
+transactions wrote lies below the ends read, and every link's order lies below the ends taken last.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +22,9 @@ from kafka_orders.log.message import Message, headers_of, offset_of, slot_of
 from kafka_orders.log.patience import Patience
 from kafka_orders.log.reader import Reader
 from kafka_orders.pipeline.startup import connection_of, contact
-from kafka_orders.views.audit import Audit, Link
+from kafka_orders.views.audit import Audit, Link, Seen
 from kafka_orders.views.snapshot import Snapshot
+from kafka_orders.views.verify_agreement import Agreement, Offsets, Origins
 
 #: Told of what is read, with the records expected and, then, how many more are done.
 Progressed = Callable[[str, int, int], None]
@@ -52,6 +58,7 @@ class Verdict:
     dead: int
     skipped: int
     unread: int
+    #: Offsets that retention removed from orders, retry and dead letters.
     not_provable: int
 
     @property
@@ -69,7 +76,8 @@ class Verdict:
         if not self.holds:
             return f"does NOT hold: {len(self.findings)} findings in {total} orders"
         limits = f"; not provable for {self.not_provable} that retention removed" if self.not_provable else ""
-        how = "proved order by order" if self.deep else "holds"
+        # With a part removed by retention some of it is the state's word, not proved.
+        how = "proved order by order" if self.deep and not self.not_provable else "holds"
         return f"{how}: {total} orders = {' + '.join(parts)}; 0 lost, 0 doubled{limits}"
 
 
@@ -92,51 +100,91 @@ def verify(
     connection = connection_of(settings)
     admin, reader = Admin(connection, patience), Reader(connection, patience)
     try:
-        audit = Audit(decode if deep else None, contract or Contract())
-        return _Verification(settings, admin, reader, audit, progress).run(deep=deep)
+        sight = _look(settings, admin, reader)
+        audit = Audit(decode if deep and sight.links_complete else None, contract or Contract())
+        audit.links_complete = sight.links_complete
+        return _Verification(settings, reader, sight, audit, progress).run(deep=deep)
     finally:
         reader.close()
 
 
 @dataclass(frozen=True, slots=True)
+class _Sight:
+    """The committed state, and how far the topics have to be read to judge it."""
+
+    state: Snapshot
+    sources: Mapping[str, dict[Slot, Bounds]]
+    #: Ends of orders taken after all other bounds.
+    last_ends: dict[Slot, Bounds]
+    agreements: list[Agreement]
+    #: Retention removed no link: what has none was not routed. Else only the state can tell.
+    links_complete: bool
+
+
+def _look(settings: Settings, admin: Admin, reader: Reader) -> _Sight:
+    groups = {settings.topic: settings.group, settings.retry_topic: settings.retry_group}
+    state = Snapshot(admin, reader, settings.averages_topic)
+    slots = {topic: admin.slots(topic) for topic in (*groups, settings.dlq_topic)}
+
+    def committed() -> dict[str, Offsets]:
+        return {topic: admin.committed(group, slots[topic]) for topic, group in groups.items()}
+
+    before = committed()
+    state.refresh()
+    after = committed()
+    # Bounds after the state: every link that the state's transactions wrote lies below them.
+    sources = {topic: admin.bounds(found) for topic, found in slots.items()}
+    links = (sources[settings.retry_topic], sources[settings.dlq_topic])
+    return _Sight(
+        state,
+        sources,
+        admin.bounds(slots[settings.topic]),
+        [
+            Agreement(topic, group, len(slots[topic]), before[topic], after[topic])
+            for topic, group in groups.items()
+        ],
+        links_complete=all(one.start == 0 for bounds in links for one in bounds.values()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class _Verification:
     settings: Settings
-    admin: Admin
     reader: Reader
+    sight: _Sight
     audit: Audit
     progress: Progressed
 
     def run(self, *, deep: bool) -> Verdict:
-        state = Snapshot(self.admin, self.reader, self.settings.averages_topic)
-        state.refresh()
-        # Bounds after the state: every link that the state's transactions wrote lies below them.
-        sources = {
-            topic: self.admin.bounds(self.admin.slots(topic))
-            for topic in (self.settings.topic, self.settings.retry_topic, self.settings.dlq_topic)
-        }
-        self._links(sources[self.settings.dlq_topic], dead=True)
-        self._links(sources[self.settings.retry_topic], dead=False)
-        for topic in (self.settings.topic, self.settings.retry_topic):
-            self._records(sources[topic], state)
-        return self._verdict(sources, deep=deep)
+        settings, sources = self.settings, self.sight.sources
+        self._links(sources[settings.dlq_topic], dead=True)
+        self._links(sources[settings.retry_topic], dead=False)
+        origins = Origins(settings.topic, sources[settings.topic], self.sight.last_ends)
+        origins.links(self.audit.retries, self.audit.dead)
+        for topic in (settings.topic, settings.retry_topic):
+            self._records(sources[topic], origins)
+        states = {slot: held.progress for slot, held in self.sight.state.slots.items()}
+        findings = [told for one in self.sight.agreements for told in one.findings(states)]
+        return self._verdict(findings + origins.findings() + self.audit.findings(), deep=deep)
 
     def _links(self, bounds: dict[Slot, Bounds], *, dead: bool) -> None:
         for message in self._read(bounds):
             self.audit.link(link_of(message), dead=dead)
-        if any(one.start > 0 for one in bounds.values()):
-            self.audit.links_complete = False
 
-    def _records(self, bounds: dict[Slot, Bounds], state: Snapshot) -> None:
+    def _records(self, bounds: dict[Slot, Bounds], origins: Origins) -> None:
         from_orders = next(iter(bounds)).topic == self.settings.topic
         for slot, found in bounds.items():
-            held = state.slots.get(slot)
+            held = self.sight.state.slots.get(slot)
             nothing = Progress("", found.start)
             self.audit.partition(
                 slot, held.progress if held else nothing, held.shards if held else {}, found.start
             )
         for message in self._read(bounds):
-            link = (*slot_of(message), offset_of(message), 0) if from_orders else link_of(message)
-            self.audit.record(slot_of(message), offset_of(message), link, message.value())
+            slot, offset = slot_of(message), offset_of(message)
+            if from_orders:
+                origins.record(slot, offset)
+            link = (*slot, offset, 0) if from_orders else link_of(message)
+            self.audit.record(slot, offset, link, message.value())
 
     def _read(self, bounds: dict[Slot, Bounds]) -> Iterator[Message]:
         topic = next(iter(bounds)).topic
@@ -149,25 +197,27 @@ class _Verification:
             yield message
         self.progress(topic, total, number % _TELL_EVERY)
 
-    def _verdict(self, sources: dict[str, dict[Slot, Bounds]], *, deep: bool) -> Verdict:
-        seen = self.audit.slots
-        main = [seen[slot] for slot in sources[self.settings.topic]]
-        retry = [seen[slot] for slot in sources[self.settings.retry_topic]]
-        rows = [
-            Row(slot, one.progress.next_offset, one.processed, one.retried, one.dead, one.skipped, one.ahead)
-            for slot, one in sorted(seen.items())
-        ]
+    def _verdict(self, findings: list[str], *, deep: bool) -> Verdict:
+        seen, settings = self.audit.slots, self.settings
+        rows = [_row(slot, one, proved=self.sight.links_complete) for slot, one in sorted(seen.items())]
+        since = sum(one.dead_since for one in seen.values())
         return Verdict(
-            findings=self.audit.findings(),
+            findings=findings,
             rows=rows,
             deep=deep,
-            counted=sum(one.processed for one in main + retry),
-            waiting=sum(one.ahead for one in retry),
-            dead=sum(one.dead + one.dead_since for one in main + retry),
-            skipped=sum(one.skipped for one in main + retry),
-            unread=sum(one.ahead for one in main),
-            not_provable=sum(bounds.start for one in sources.values() for bounds in one.values()),
+            counted=sum(row.processed for row in rows),
+            waiting=sum(row.unread for row in rows if row.slot.topic == settings.retry_topic),
+            dead=sum(row.dead for row in rows) + since,
+            skipped=sum(row.skipped for row in rows),
+            unread=sum(row.unread for row in rows if row.slot.topic == settings.topic),
+            not_provable=sum(one.start for found in self.sight.sources.values() for one in found.values()),
         )
+
+
+def _row(slot: Slot, seen: Seen, *, proved: bool) -> Row:
+    """Return a partition's row: what the topics say, or the state's word where links were removed."""
+    told = seen if proved else seen.progress
+    return Row(slot, seen.progress.next_offset, told.processed, told.retried, told.dead, told.skipped, seen.ahead)
 
 
 def link_of(message: Message) -> Link:
