@@ -4,7 +4,7 @@ python -m dlq.dlq_consumer
 """
 
 from avro_utils import avro_deserialize
-from kafka_orders.app import run_dlq_viewer
+from kafka_orders.programs import run_dlq_viewer
 
 
 def main() -> None:

@@ -4,15 +4,19 @@ import logging
 
 from kafka_orders.app import App
 from kafka_orders.domain.errors import KafkaOrdersError, PermanentError, RetryAfter, TemporaryError
-from kafka_orders.domain.headers import retry_count
-from kafka_orders.pipeline.desk import send_to_dlq, send_to_retry
+from kafka_orders.domain.headers import Origin, retry_count
+from kafka_orders.domain.settings import Settings
+from kafka_orders.pipeline.desk import Meta, send_to_dlq, send_to_retry
 from kafka_orders.sources import from_environment
 
 __all__ = [
     "App",
     "KafkaOrdersError",
+    "Meta",
+    "Origin",
     "PermanentError",
     "RetryAfter",
+    "Settings",
     "TemporaryError",
     "from_environment",
     "retry_count",

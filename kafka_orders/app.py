@@ -7,135 +7,150 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn, cast, get_args
 
-from kafka_orders.deadletters.watch import watch
-from kafka_orders.domain.errors import KafkaOrdersError
-from kafka_orders.domain.order import Contract
-from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.avro import order_format
-from kafka_orders.log.patience import StopRequested
+from kafka_orders.domain.errors import SettingsError
+from kafka_orders.domain.order import DEFAULT_ID, Contract
+from kafka_orders.domain.settings import Layer, Settings, build
+from kafka_orders.formats.avro import AvroFormat, format_of
 from kafka_orders.pipeline.desk import SendToDlq, SendToRetry, send_to_dlq, send_to_retry
-from kafka_orders.pipeline.handling import Decode, Handler
-from kafka_orders.pipeline.produce import produce
+from kafka_orders.pipeline.handlers import Encode, Handler, accept
+from kafka_orders.pipeline.handling import Decode
 from kafka_orders.pipeline.reload import restart_process
 from kafka_orders.pipeline.roles import Job, RoleName, run_role
 from kafka_orders.pipeline.stop import Stop
 from kafka_orders.pipeline.worker import Ended
+from kafka_orders.programs import exit_with, run_dlq_viewer, write_line
 from kafka_orders.sources import load
 from kafka_orders.views import logs
 from kafka_orders.views.console import Console
-from kafka_orders.views.producing import ProducerConsole
+
+Schema = str | bytes | Path | Mapping[str, Any]
 
 
 class App:
-    """One role of the pipeline around a handler.
+    """A pipeline around a handler: its main role, and its retry role.
 
-    The handler is a function of one order (a dict): it returns, or it raises. What it raises decides what
-    becomes of the order; see :class:`~kafka_orders.domain.policy.RetryPolicy`. It runs at least once per
-    order: exactly-once covers what is in Kafka, not the handler's own calls to the world outside.
+    The handler is a function of one order (a dict), plain or async: it returns, or it raises. What it raises
+    decides what becomes of the order; see :class:`~kafka_orders.domain.policy.RetryPolicy`. It runs at least
+    once per order: exactly-once covers what is in Kafka, not the handler's own calls to the world outside.
     """
 
     def __init__(
         self,
-        handler: Handler,
+        handler: Handler = accept,
         *,
+        schema: Schema | None = None,
+        value_field: str | None = None,
+        group_by: str | None = None,
+        id_field: str | None = "",
+        name: str | None = None,
+        output_topic: str | None = None,
         role: RoleName = "main",
         decode: Decode | None = None,
+        encode: Encode | None = None,
+        retry_on: tuple[type[BaseException], ...] = (),
         to_retry: SendToRetry = send_to_retry,
         to_dlq: SendToDlq = send_to_dlq,
-        contract: Contract | None = None,
-        defaults: dict[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ) -> None:
         """Describe the app; nothing is opened or connected before :meth:`run`.
 
         Args:
-            handler: called with each valid order.
+            handler: called with each valid order, and with its :class:`~kafka_orders.Meta` if it takes a
+                second argument; default: validation alone. What it returns goes to the output topic, if there
+                is one: a dict in the app's format, or bytes.
+            schema: the records' Avro schema: its JSON, a dict, or the path of a file; default: the order's.
+            value_field: field whose average is kept; default: price.
+            group_by: field whose every value has an average of its own; default: product.
+            id_field: field that must not be empty; default: orderId where the schema has it; None: no field.
+            name: name of this pipeline: its topics are ``name``, ``name_retry``, …, its groups begin with it.
+            output_topic: where what the handler returns goes, in the order's own transaction; default: nowhere.
             role: ``main`` reads the orders topic, ``retry`` the retry topic.
-            decode: bytes to dict; default: the order contract's Avro.
+            decode: bytes to dict, in place of ``schema``.
+            encode: dict to bytes for the output topic; default: by ``schema``.
+            retry_on: more classes of errors that are temporary, beside the policy's own.
             to_retry: called as ``to_retry(msg, error_msg, retry_count)`` for every temporary failure.
             to_dlq: called as ``to_dlq(msg, error_msg)`` for every permanent one.
-            contract: which fields are the id, the value to average and the group to average by.
-            defaults: settings of this program, weaker than every other source.
+            defaults: settings of this program by name (``batch_ms=20``), weaker than every other source.
         """
-        self._handler, self._role, self._decode = handler, role, decode
+        self._handler, self._role, self._schema = handler, role, schema
+        self._decode, self._encode, self._retry_on = decode, encode, retry_on
         self._to_retry, self._to_dlq = to_retry, to_dlq
-        self._contract, self._defaults = contract or Contract(), defaults or {}
+        told = {
+            "name": name,
+            "output_topic": output_topic,
+            "value_field": value_field,
+            "group_by": group_by,
+            "id_field": id_field,
+        }
+        self._no_id = id_field is None
+        self._defaults = {key: value for key, value in told.items() if value} | dict(defaults or {})
 
-    def run(self, settings: Settings | None = None) -> Ended:
+    def run(self, settings: Settings | None = None, *, role: RoleName | None = None) -> Ended:
         """Work until Ctrl-C or SIGTERM: the batch is finished and committed, the group is left.
 
         Raises:
             KafkaOrdersError: with a message for people and an ``exit_code``.
         """
-        found = settings or load(defaults=self._defaults)
+        found = settings or self.settings()
         logs.set_up(found.log_format)
-        job = Job(
-            self._decode or order_format().decode,
-            self._handler,
-            self._contract,
-            self._to_retry,
-            self._to_dlq,
-        )
+        job = self.job(found)
+        console = Console(write_line, id_field=job.contract.id_field)
         with Stop().on_signals() as stop:
-            return run_role(self._role, found, job, Console(write_line), stop)
+            return run_role(role or self._role, found, job, console, stop)
 
-    def main(self, settings: Settings | None = None) -> NoReturn:
-        """Run as a program: exit with the design's codes, start again when the handler's file changes."""
+    def main(self, role: str | None = None, settings: Settings | None = None) -> NoReturn:
+        """Run as a program: ``main``, ``retry``, or ``dlq``, which shows the dead letters.
+
+        Exits with the design's codes; starts again when the handler's file changes.
+        """
 
         def work() -> None:
-            if self.run(settings) is Ended.SOURCE_CHANGED:
+            if role == "dlq":
+                found = settings or self.settings()
+                run_dlq_viewer(self.job(found).decode, found)
+            elif role is not None and role not in get_args(RoleName):
+                raise SettingsError(f"there is no role {role!r}; give main, retry or dlq")
+            elif self.run(settings, role=cast("RoleName | None", role)) is Ended.SOURCE_CHANGED:
                 restart_process()
 
         exit_with(work)
 
+    def settings(self, *, apart: bool = False) -> Settings:
+        """Return the settings in force: environment, `.env`, `kafka-orders.toml`, then this app's own.
 
-def run_producer(encode: Callable[[dict[str, Any]], bytes], settings: Settings | None = None) -> NoReturn:
-    """Run the producer role as a program: exit 0, or 1 when an order was not acknowledged."""
+        ``apart`` from the machine: this app's own and the defaults alone.
 
-    def work() -> None:
-        found = settings or load()
-        logs.set_up(found.log_format)
-        with Stop().on_signals() as stop:
-            done = produce(found, encode, ProducerConsole(write_line), say, stop)
-        say(f"{done.acknowledged} of {done.sent} orders acknowledged")
-        if done.failed:
-            raise KafkaOrdersError(f"{done.failed} orders were not acknowledged; they may be sent again safely")
+        Raises:
+            SettingsError: a source holds an unknown name or an impossible value.
+        """
+        return build([Layer("program", self._defaults)])[0] if apart else load(defaults=self._defaults)
 
-    exit_with(work)
+    def job(self, settings: Settings) -> Job:
+        """Return what a worker does with each order.
 
+        Raises:
+            SettingsError: the schema cannot be used, or has not the fields that are needed.
+        """
+        decode, encode = self._decode, self._encode
+        if decode is None:
+            form = self._format(settings)
+            decode, encode = form.decode, encode or form.encode
+            contract = Contract.of(form.fields, settings.id_field, settings.value_field, settings.group_by)
+        else:
+            contract = Contract(settings.id_field or DEFAULT_ID, settings.value_field, settings.group_by)
+        if self._no_id and not settings.id_field:
+            contract = replace(contract, id_field=None)
+        return Job(decode, self._handler, contract, self._to_retry, self._to_dlq, encode, self._retry_on)
 
-def run_dlq_viewer(decode: Decode, settings: Settings | None = None) -> NoReturn:
-    """Run the dead letter viewer as a program until Ctrl-C."""
-
-    def work() -> None:
-        found = settings or load()
-        logs.set_up(found.log_format)
-        with Stop().on_signals() as stop:
-            watch(found, decode, write_line, say, stop)
-
-    exit_with(work)
-
-
-def exit_with(work: Callable[[], None]) -> NoReturn:
-    """Run ``work`` and exit: 0, or the code of its error after saying it on stderr."""
-    try:
-        work()
-    except KafkaOrdersError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(error.exit_code)
-    except StopRequested:
-        pass  # asked to stop while it waited for a first broker
-    sys.exit(0)
-
-
-def write_line(line: str) -> None:
-    """Print a line at once, so that a pipe or a file shows it too."""
-    print(line, flush=True)
-
-
-def say(text: str) -> None:
-    """Talk on stderr, so that stdout stays data."""
-    print(text, file=sys.stderr, flush=True)
+    def _format(self, settings: Settings) -> AvroFormat:
+        schema = self._schema
+        if settings.schema or schema is None:
+            return format_of(settings.schema)
+        if isinstance(schema, Path) or (isinstance(schema, str) and not schema.lstrip().startswith(("{", "["))):
+            return format_of(str(schema))
+        return AvroFormat(schema)

@@ -7,7 +7,7 @@ the rate, the number and the randomness.
 """
 
 from avro_utils import avro_serialize
-from kafka_orders.app import run_producer
+from kafka_orders.programs import run_producer
 
 
 def main() -> None:

@@ -9,11 +9,11 @@ from functools import partial
 
 import click
 
-from kafka_orders.app import write_line
 from kafka_orders.cli.options import quiet_option, say, with_settings
 from kafka_orders.cli.views import print_averages, print_verdict
 from kafka_orders.domain.errors import EXIT_NOT_PROVEN
 from kafka_orders.domain.settings import DEFAULT_BOOTSTRAP, Settings
+from kafka_orders.programs import write_line
 from kafka_orders.stage.demo import FAILING, Demo
 from kafka_orders.stage.up import up as run_all
 from kafka_orders.views.verify import Verdict

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from kafka_orders.app import run_dlq_viewer
 from kafka_orders.cli.options import with_settings
 from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.avro import format_of
+from kafka_orders.programs import run_dlq_viewer
 
 
 @click.group()
@@ -16,7 +16,7 @@ def dlq() -> None:
 
 
 @dlq.command()
-@with_settings("dlq_topic", "dlq_group", "group_protocol", "session_timeout_ms")
+@with_settings("dlq_topic", "schema", "dlq_group", "group_protocol", "session_timeout_ms")
 def watch(settings: Settings) -> None:
     """Print dead letters as they come: key, order or <could not decode>, error."""
-    run_dlq_viewer(order_format().decode, settings)
+    run_dlq_viewer(format_of(settings.schema).decode, settings)

@@ -12,7 +12,7 @@ from kafka_orders.domain.settings import DECLARED, env_name
 from kafka_orders.sources import load
 
 #: Settings that every command takes.
-COMMON = ("bootstrap_servers", "home", "kafka")
+COMMON = ("bootstrap_servers", "home", "name", "kafka")
 #: Flags whose name is shorter than the setting's.
 _SHORT = {"bootstrap_servers": "--bootstrap", "home": "--home"}
 

@@ -9,17 +9,18 @@ from typing import Any
 
 import click
 
-from kafka_orders.app import App, run_producer
+from kafka_orders.app import App
 from kafka_orders.cli.options import with_settings
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.avro import order_format
-from kafka_orders.pipeline.handling import Handler, accept
+from kafka_orders.pipeline.handlers import Handler, accept
+from kafka_orders.programs import run_producer
 
 _WORKER = (
-    "topic", "retry_topic", "dlq_topic", "averages_topic", "max_retries", "retry_delay_ms", "retry_jitter",
-    "batch_size", "batch_ms", "handler", "fail", "instance_id", "group_protocol", "session_timeout_ms",
-    "log_format",
+    "topic", "retry_topic", "dlq_topic", "averages_topic", "output_topic", "schema", "value_field", "group_by",
+    "id_field", "handler", "fail", "max_retries", "retry_delay_ms", "retry_jitter", "batch_size", "batch_ms",
+    "instance_id", "group_protocol", "session_timeout_ms", "log_format",
 )  # fmt: skip
 
 
@@ -34,14 +35,14 @@ def produce(settings: Settings) -> None:
 @with_settings("group", *_WORKER)
 def consume(settings: Settings) -> None:
     """Count orders, exactly once; send failures to retry or to the dead letter queue."""
-    App(load_handler(settings.handler)).main(settings)
+    App(load_handler(settings.handler)).main("main", settings)
 
 
 @click.command()
 @with_settings("retry_group", *_WORKER)
 def retry(settings: Settings) -> None:
     """Try failed orders again when they are due, up to --max-retries times."""
-    App(load_handler(settings.handler), role="retry").main(settings)
+    App(load_handler(settings.handler)).main("retry", settings)
 
 
 def load_handler(where: str) -> Handler:

@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
+from kafka_orders.app import App
 from kafka_orders.cli.options import output_option, quiet_option, with_settings
 from kafka_orders.cli.tables import emit, live
 from kafka_orders.domain.averages import Tally
 from kafka_orders.domain.errors import EXIT_NOT_PROVEN
 from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.avro import order_format
 from kafka_orders.local.progress import Bar
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.patience import Patience
@@ -124,7 +124,7 @@ def _show(rows: Callable[[], Rows], output: str, *, watch: bool) -> None:
 
 
 @click.command()
-@with_settings(*_TOPICS)
+@with_settings(*_TOPICS, "schema", "value_field", "group_by", "id_field")
 @click.option("--deep", is_flag=True, help="recompute every count and sum from the orders, and check each origin")
 @output_option
 @quiet_option
@@ -139,7 +139,8 @@ def verify(settings: Settings, *, deep: bool, output: str, quiet: bool) -> None:
 def checked(settings: Settings, *, deep: bool, quiet: bool) -> Verdict:
     """Run verify with a progress bar on stderr."""
     with Bar("reading", 0, shown=not quiet, bytes_=False) as bar:
-        return run_verify(settings, order_format().decode, deep=deep, progress=bar.stage)
+        job = App().job(settings)
+        return run_verify(settings, job.decode, deep=deep, contract=job.contract, progress=bar.stage)
 
 
 def print_verdict(verdict: Verdict, output: str) -> None:

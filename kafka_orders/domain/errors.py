@@ -6,6 +6,11 @@ choose an outcome (:class:`TemporaryError` and friends) stand here too: they are
 
 from __future__ import annotations
 
+from math import ceil
+
+#: A handler cannot ask for a longer wait: one hour in seconds.
+LONGEST_WAIT_SECONDS = 3_600
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_BROKER = 3
@@ -96,12 +101,19 @@ class PermanentError(Exception):
 
 
 class RetryAfter(TemporaryError):  # noqa: N818  the public name of the design: it reads as a request
-    """Raise this in a handler to ask for a retry after about ``seconds``.
+    """Raise this in a handler to ask for a retry after ``seconds`` (at most an hour) plus the jitter.
 
-    It is a temporary failure like any other; in this version the wait is the policy's, and ``seconds`` stands
-    in the message only.
+    It is a temporary failure like any other, and counts as a retry; only the wait is the handler's.
     """
 
     def __init__(self, seconds: float, message: str = "") -> None:
         super().__init__(message or f"retry after {seconds:g} s")
         self.seconds = seconds
+
+    @property
+    def milliseconds(self) -> int | None:
+        """The wait in whole milliseconds, never shorter than asked for; None for what makes no sense."""
+        asked = getattr(self, "seconds", None)  # a subclass is a stranger's code
+        if not isinstance(asked, int | float) or not asked >= 0:
+            return None
+        return ceil(min(asked, LONGEST_WAIT_SECONDS) * 1000)

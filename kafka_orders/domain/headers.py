@@ -25,6 +25,7 @@ FAILURE_FINGERPRINT = "x-failure-fingerprint"
 FIRST_FAILED_AT = "x-first-failed-at"
 FAILED_AT = "x-failed-at"
 RETRY_DUE = "x-retry-due"
+RETRY_AFTER = "x-retry-after"
 CONSUMER_GROUP = "x-consumer-group"
 REPLAY_ID = "x-replay-id"
 REPLAY_COUNT = "x-replay-count"
@@ -43,6 +44,7 @@ FAILURE_HEADERS = frozenset(
         FIRST_FAILED_AT,
         FAILED_AT,
         RETRY_DUE,
+        RETRY_AFTER,
         CONSUMER_GROUP,
     }
 )
@@ -80,6 +82,7 @@ class Journey:
     failed_at_ms: int
     group: str
     due_ms: int | None = None
+    after_ms: int | None = None
 
 
 def text(headers: Iterable[tuple[str, bytes | str | None]] | None, name: str) -> str | None:
@@ -105,6 +108,11 @@ def number(headers: Iterable[tuple[str, bytes | str | None]] | None, name: str, 
 def retry_count(headers: Iterable[tuple[str, bytes | str | None]] | None) -> int:
     """Return `retryCount`; 0 where it is missing, repeated, not UTF-8 or absurd."""
     return number(headers, RETRY_COUNT, _COUNT_DIGITS) or 0
+
+
+def retry_after(headers: Iterable[tuple[str, bytes | str | None]] | None) -> int | None:
+    """Return the wait that a handler asked for, in milliseconds; whoever uses it bounds it to an hour."""
+    return number(headers, RETRY_AFTER, 7)
 
 
 def first_failed_at(headers: Iterable[tuple[str, bytes | str | None]] | None) -> int | None:
@@ -147,6 +155,7 @@ def build(incoming: Headers | None, journey: Journey, failure: Failure, *, with_
         (FIRST_FAILED_AT, journey.first_failed_at_ms),
         (FAILED_AT, journey.failed_at_ms),
         (RETRY_DUE, journey.due_ms),
+        (RETRY_AFTER, journey.after_ms),
         (CONSUMER_GROUP, journey.group),
     ]
     return kept + [(name, str(value).encode()) for name, value in ours if value is not None]

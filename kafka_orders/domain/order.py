@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from kafka_orders.domain.averages import LARGEST_VALUE
-from kafka_orders.domain.errors import InvalidOrderError
+from kafka_orders.domain.errors import InvalidOrderError, SettingsError
 
 Order = Mapping[str, Any]
+
+#: The id of an order, where its schema has one and nothing else is said.
+DEFAULT_ID = "orderId"
 
 
 @dataclass(frozen=True, slots=True)
 class Contract:
     """Which fields of a record are its id, the value to average and the group to average by."""
 
-    id_field: str | None = "orderId"
+    id_field: str | None = DEFAULT_ID
     value_field: str = "price"
     group_by: str = "product"
+
+    @classmethod
+    def of(cls, fields: Sequence[str], id_field: str, value_field: str, group_by: str) -> Contract:
+        """Return the contract for records with these fields; an empty ``id_field`` is orderId, if there is one.
+
+        Raises:
+            SettingsError: the schema has no such field.
+        """
+        id_name = id_field or (DEFAULT_ID if DEFAULT_ID in fields else None)
+        for setting, name in (("id_field", id_name), ("value_field", value_field), ("group_by", group_by)):
+            if name is not None and name not in fields:
+                raise SettingsError(
+                    f"{setting} = {name!r} is no field of the schema, which has {', '.join(fields)}"
+                )
+        return cls(id_name, value_field, group_by)
 
     def validator(self) -> Callable[[Order], tuple[str, float]]:
         """Return a function from an order to (group, value); it raises InvalidOrderError when a field is

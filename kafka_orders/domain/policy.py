@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 
-from kafka_orders.domain.errors import PermanentError, TemporaryError
+from kafka_orders.domain.errors import PermanentError, RetryAfter, TemporaryError
 
 #: No delay is longer than this, whatever the attempt: one hour in milliseconds.
 LONGEST_DELAY_MS = 3_600_000
@@ -16,9 +16,13 @@ LONGEST_DELAY_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The record waits in `orders_retry` for its retry number ``attempt`` (1..max_retries)."""
+    """The record waits in `orders_retry` for its retry number ``attempt`` (1..max_retries).
+
+    ``after_ms`` is the wait its handler asked for (``RetryAfter``); None: the policy's.
+    """
 
     attempt: int
+    after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +56,45 @@ class RetryPolicy:
 
     def decide(self, error: BaseException, retries: int) -> Decision:
         """Return what becomes of a record that failed with ``error`` after ``retries`` retries."""
-        return self.after(retries) if self.is_temporary(error) else Dead(retries)
+        return self.after(retries, error) if self.is_temporary(error) else Dead(retries)
 
-    def after(self, retries: int) -> Decision:
+    def after(self, retries: int, error: BaseException | None = None) -> Decision:
         """Return what a temporary failure after ``retries`` retries leads to."""
-        return Retry(retries + 1) if retries < self.max_retries else Dead(retries)
+        if retries >= self.max_retries:
+            return Dead(retries)
+        return Retry(retries + 1, error.milliseconds if isinstance(error, RetryAfter) else None)
 
-    def wait_ms(self, attempt: int, origin: str) -> int:
+    def wait_ms(self, attempt: int, origin: str, after_ms: int | None = None) -> int:
         """Return how long retry number ``attempt`` waits, in milliseconds.
 
         ``min(delay * 2**(attempt - 1), 1 h) * (1 + jitter * f)`` with f in [0, 1) derived from the
         origin, so the wait is the same whoever computes it, and never shorter than promised.
-        Attempt 0 (a replay) is due at once.
+        ``after_ms``, where the handler asked for it, takes the delay's place. Attempt 0 (a replay) is due
+        at once.
         """
         if attempt <= 0:
             return 0
-        delay = min(self.delay_ms << min(attempt - 1, 32), LONGEST_DELAY_MS)
+        delay = self._delay_ms(attempt) if after_ms is None else min(after_ms, LONGEST_DELAY_MS)
         share = zlib.crc32(f"{origin}#{attempt}".encode()) / 2**32
         return int(delay * (1 + self.jitter * share))
 
+    def band(self, retry: Retry) -> int:
+        """Return the band of `orders_retry` to wait in: the attempt's own.
 
-def retry_partition(attempt: int, key: bytes | None, origin: str, partitions: int, max_retries: int) -> int:
-    """Return the partition of `orders_retry` for retry number ``attempt``.
+        A wait that was asked for goes where the others wait at least as long, or into the last band: it may
+        be late there, but a short delay does not wait behind it.
+        """
+        if retry.after_ms is None:
+            return retry.attempt
+        bands = range(1, self.max_retries)
+        return next((one for one in bands if self._delay_ms(one) >= retry.after_ms), max(1, self.max_retries))
+
+    def _delay_ms(self, attempt: int) -> int:
+        return min(self.delay_ms << min(attempt - 1, 32), LONGEST_DELAY_MS)
+
+
+def retry_partition(band: int, key: bytes | None, origin: str, partitions: int, max_retries: int) -> int:
+    """Return the partition of `orders_retry` in ``band`` (:meth:`RetryPolicy.band`).
 
     Partitions form one band per attempt (band 0: replays), so that a short delay never waits
     behind a long one; within a band the key decides, to keep a key's retries in order. Only the
@@ -81,5 +102,4 @@ def retry_partition(attempt: int, key: bytes | None, origin: str, partitions: in
     """
     bands = min(max_retries + 1, partitions)
     width = partitions // bands
-    band = min(attempt, bands - 1)
-    return band * width + zlib.crc32(key if key is not None else origin.encode()) % width
+    return min(band, bands - 1) * width + zlib.crc32(key if key is not None else origin.encode()) % width

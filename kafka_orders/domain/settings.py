@@ -36,6 +36,7 @@ class Settings:
 
     bootstrap_servers: str = _setting(DEFAULT_BOOTSTRAP, "brokers to ask first, host:port, comma-separated")
     home: str = _setting("", "folder for broker data, locks and downloads; default: the user's data folder")
+    name: str = _setting("orders", "name of the pipeline: its topics are NAME, NAME_retry, …, its groups NAME-…")
     topic: str = _setting("orders", "the orders topic")
     retry_topic: str = _setting("orders_retry", "failed orders that wait for their next try")
     dlq_topic: str = _setting("orders_dlq", "the dead letter queue")
@@ -51,6 +52,11 @@ class Settings:
     batch_size: int = _setting(10_000, "most orders in one transaction", least=1, most=1_000_000)
     batch_ms: int = _setting(50, "longest gathering of one transaction, in ms", least=1, most=60_000)
     handler: str = _setting("", "your handler, as module:function")
+    schema: str = _setting("", "file of the records' Avro schema; default: the order contract's")
+    id_field: str = _setting("", "field that must not be empty; default: orderId where the schema has it")
+    value_field: str = _setting("price", "field whose average is kept")
+    group_by: str = _setting("product", "field whose every value has an average of its own")
+    output_topic: str = _setting("", "topic for what the handler returns; default: nowhere")
     fail: tuple[str, ...] = _setting((), "products that fail with a simulated temporary error")
     rate: float = _setting(1.0, "orders produced per second; 0 = as fast as possible", least=0.0)
     count: int = _setting(0, "orders to produce; 0 = for ever", least=0)
@@ -106,7 +112,29 @@ def build(layers: Iterable[Layer]) -> tuple[Settings, dict[str, str]]:
             if name not in chosen:
                 chosen[name] = _value(name, raw, layer.name)
                 sources[name] = layer.name
-    return Settings(**chosen), sources
+    settings = Settings(**{**_named(chosen.get("name", "")), **chosen})
+    _refuse_shared_topics(settings, sources)
+    return settings, sources
+
+
+def _named(name: str) -> dict[str, str]:
+    """Return the names of a pipeline's topics and groups; none said, each has its default."""
+    if not name:
+        return {}
+    others = ("retry", "dlq", "averages", "dlq_status")
+    topics = {"topic": name} | {f"{one}_topic": f"{name}_{one}" for one in others}
+    groups = {"group": "consumer", "retry_group": "retry", "dlq_group": "dlq"}
+    return topics | {setting: f"{name}-{word}-group" for setting, word in groups.items()}
+
+
+def _refuse_shared_topics(settings: Settings, sources: Mapping[str, str]) -> None:
+    """Refuse one topic in two places: what is written to it would come back as something else."""
+    held: dict[str, str] = {}
+    for name in (one for one in DECLARED if one.endswith("topic")):
+        topic = getattr(settings, name)
+        if topic and (other := held.setdefault(topic, name)) != name:
+            where = sources.get(name) or sources.get(other) or "program"
+            raise SettingsError(f"{where}: {name} and {other} are both {topic!r}; each needs a topic of its own")
 
 
 def redacted(settings: Settings) -> dict[str, Any]:

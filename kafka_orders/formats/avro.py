@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -31,6 +32,8 @@ class AvroFormat:
             self._schema = fastavro.parse_schema(plain)
         except (ValueError, KeyError, TypeError, fastavro.schema.SchemaParseException) as error:
             raise SettingsError(f"the Avro schema cannot be used: {error}") from error
+        #: Names of a record's fields; empty for other schemas.
+        self.fields = tuple(str(one["name"]) for one in plain.get("fields", ())) if type(plain) is dict else ()
         #: bytes -> record; raises DecodeError. Flat records take the compiled path (``flat.py``).
         self.decode: Decoder = compile_flat(plain, self.decode_any) or self.decode_any
 
@@ -63,6 +66,20 @@ class AvroFormat:
         except Exception as error:
             raise ValueError(f"the record does not fit the schema: {error}") from error
         return stream.getvalue()
+
+
+def format_of(schema_file: str) -> AvroFormat:
+    """Return the format of a schema file; the order contract's where none is named.
+
+    Raises:
+        SettingsError: the file cannot be read, or is no Avro schema.
+    """
+    if not schema_file:
+        return order_format()
+    try:
+        return AvroFormat(Path(schema_file).read_bytes())
+    except OSError as error:
+        raise SettingsError(f"schema = {schema_file!r} cannot be read: {error.strerror or error}") from error
 
 
 def order_format() -> AvroFormat:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 Decode = Callable[[bytes], dict[str, Any]]
 
 _FIXED = {"float": "f", "double": "d"}
-#: Layouts kept; beyond (very many different lengths) the reference decoder takes over.
+#: Layouts kept: more are made anew when they come again.
 _MOST_LAYOUTS = 4096
 
 
@@ -30,52 +31,69 @@ def compile_flat(schema: Mapping[str, Any] | Any, reference: Decode) -> Decode |
     tail = kinds[strings:]
     if strings != 2 or not tail or any(not isinstance(kind, str) or kind not in _FIXED for kind in tail):
         return None
-    return _two_strings(names, "".join(_FIXED[kind] for kind in tail), reference)
+    layouts = _Layouts("".join(_FIXED[kind] for kind in tail))
+    return (_one_number if len(tail) == 1 else _numbers)(names, layouts, reference)
 
 
-def _two_strings(names: list[str], tail: str, reference: Decode) -> Decode:
-    """Compile the shape of an order: two strings, then numbers of fixed width."""
-    layouts: dict[int, Callable[[bytes], tuple[Any, ...]]] = {}
-    splits: dict[int, tuple[Callable[[bytes], tuple[Any, ...]], int, int]] = {}
-    one, two, *rest = names
+class _Layouts:
+    """How the records of one schema are laid out: the newest layout for each length of a record."""
 
-    def learn(first: int, second: int) -> Callable[[bytes], tuple[Any, ...]] | None:
+    def __init__(self, tail: str) -> None:
+        """``tail`` are the struct codes behind the two strings."""
+        self.newest: dict[int, tuple[Callable[[bytes], tuple[Any, ...]], int, int]] = {}
+        self._made = lru_cache(_MOST_LAYOUTS)(
+            lambda first, second: struct.Struct(f"<B{first >> 1}sB{second >> 1}s{tail}")
+        )
+
+    def learn(self, payload: bytes) -> bool:
+        """Make the layout of ``payload`` the newest of its length; False where it has none."""
+        first = payload[0] if payload else 1
+        second = payload[(first >> 1) + 1] if len(payload) > (first >> 1) + 1 else 1
         # A length is a zigzag varint: odd is negative, 128 and more goes on in the next byte.
-        if first & 1 or second & 1 or first > 127 or second > 127 or len(layouts) >= _MOST_LAYOUTS:
-            return None
-        layout = struct.Struct(f"<x{first >> 1}sx{second >> 1}s{tail}").unpack
-        layouts[first << 8 | second] = layout
-        split = struct.Struct(f"<B{first >> 1}sB{second >> 1}s{tail}")
-        splits[split.size] = split.unpack, first, second
-        return layout
+        if first & 1 or second & 1 or first > 127 or second > 127:
+            return False
+        made = self._made(first, second)
+        if made.size != len(payload):
+            return False  # a byte too few, or one too many
+        self.newest[made.size] = made.unpack, first, second
+        return True
+
+
+def _one_number(names: list[str], layouts: _Layouts, reference: Decode) -> Decode:
+    """Compile the shape of an order: two strings and a number.
+
+    Most orders of one length are split alike, so the length finds the layout, and the two length bytes are
+    compared after it was unpacked: a quarter less time than looking them up first.
+    """
+    one, two, only = names
+    newest = layouts.newest
 
     def decode(payload: bytes) -> dict[str, Any]:
         try:
-            first = payload[0]
-            second = payload[(first >> 1) + 1]
-            # unpack() demands the exact length: neither a byte too few nor one too many gets through.
-            unpack = layouts.get(first << 8 | second) or learn(first, second)
-            if unpack is None:
-                return reference(payload)
-            a, b, *values = unpack(payload)
-            return {one: a.decode(), two: b.decode(), **dict(zip(rest, values, strict=True))}
-        except (IndexError, struct.error, UnicodeDecodeError):
-            return reference(payload)
-
-    def decode_order(payload: bytes) -> dict[str, Any]:
-        """The same for one number after the strings, the shape of an order, without the detours.
-
-        Most orders of one length are split alike, so the length finds the layout, and the two length
-        bytes are compared after it was unpacked: a quarter less time than looking them up first.
-        """
-        try:
-            unpack, first, second = splits[len(payload)]
+            unpack, first, second = newest[len(payload)]
             one_length, a, two_length, b, value = unpack(payload)
             if one_length == first and two_length == second:
                 return {one: a.decode(), two: b.decode(), only: value}
-        except (KeyError, UnicodeDecodeError):
-            pass  # a length not seen yet, or corrupt bytes
-        return decode(payload)
+        except UnicodeDecodeError:
+            return reference(payload)
+        except KeyError:
+            pass  # a length that was not seen yet
+        return decode(payload) if layouts.learn(payload) else reference(payload)
 
-    only = rest[0]
-    return decode_order if len(rest) == 1 else decode
+    return decode
+
+
+def _numbers(names: list[str], layouts: _Layouts, reference: Decode) -> Decode:
+    """Compile two strings and several numbers."""
+    newest = layouts.newest
+
+    def decode(payload: bytes) -> dict[str, Any]:
+        if not layouts.learn(payload):
+            return reference(payload)
+        _, a, _, b, *values = newest[len(payload)][0](payload)
+        try:
+            return dict(zip(names, (a.decode(), b.decode(), *values), strict=True))
+        except UnicodeDecodeError:
+            return reference(payload)
+
+    return decode

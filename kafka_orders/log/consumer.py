@@ -66,7 +66,10 @@ class GroupConsumer:
     ) -> None:
         self.group, self.topic = group, topic
         self._tell_assigned, self._tell_revoked = on_assigned, on_revoked
-        self._consumer = Consumer(connection.member(group))
+        config = connection.member(group)
+        self._consumer = Consumer(config)
+        #: The group gives our partitions away after this many seconds without a poll.
+        self.most_silent = int(config["max.poll.interval.ms"]) / 1000
         self._owned: set[Slot] = set()
         self._starting: set[Slot] = set()
         self._rebalanced = self._lost = False

@@ -48,6 +48,11 @@ def specs(settings: Settings) -> list[TopicSpec]:
     ]
 
 
+def output_spec(settings: Settings) -> list[TopicSpec]:
+    """Return the output topic, where there is one. It is yours: created if missing, never checked or deleted."""
+    return [TopicSpec(settings.output_topic, settings.partitions, {})] if settings.output_topic else []
+
+
 def create_missing(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
     """Create what does not exist; return the names created. Another process may do the same meanwhile.
 

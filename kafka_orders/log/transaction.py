@@ -167,7 +167,9 @@ class TransactionalProducer:
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._delivery_error = self._delivery_error or error
+            # Purged by our own abort: a consequence, which may be told before its cause.
+            if error.code() not in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
+                self._delivery_error = self._delivery_error or error
         elif message.timestamp()[0] == 2:  # TIMESTAMP_LOG_APPEND_TIME: the broker's own clock
             self.broker_time = (message.timestamp()[1], time.monotonic())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +54,8 @@ class SlotBatch:
     values: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     routed: list[Routed] = field(default_factory=list)
     skipped: int = 0
+    #: Key of the order and what its handler returned, for the output topic.
+    results: list[tuple[bytes | None, bytes]] = field(default_factory=list)
 
     @property
     def processed(self) -> int:
@@ -92,6 +94,10 @@ class Batch:
         """Return all failures of the batch."""
         return [routed for part in self.slots.values() for routed in part.routed]
 
+    def results(self) -> Iterator[tuple[bytes | None, bytes]]:
+        """Yield the results of the batch's handlers, in the order of each partition."""
+        return (result for part in self.slots.values() for result in part.results)
+
     def starts(self) -> frozenset[tuple[Slot, int]]:
         """Return where each part begins: the identity of a batch that is tried again."""
         return frozenset((slot, part.first_offset) for slot, part in self.slots.items())
@@ -113,7 +119,9 @@ class BatchLimit:
         self.current, self._refusals = self._full, 0
 
     def refused(self, batch: Batch, why: str) -> None:
-        """Tell that the broker refused a batch for what its records are.
+        """Tell that a batch could not be committed for what its records are, or how long they took.
+
+        ``why`` ends with what to do about it.
 
         Raises:
             UncommittableError: a single record was refused for good.
@@ -125,8 +133,7 @@ class BatchLimit:
         if batch.size == 1:
             (slot, offset), *_ = self._starts
             raise UncommittableError(
-                f"record {slot}/{offset} cannot be committed: {why}. It is not lost: it stays in {slot.topic}"
-                " and nothing behind it is handled. Mend the cause (often max.message.bytes of the retry or"
-                " dead letter topic: `kafka-orders topics check`) and start again."
+                f"record {slot}/{offset} cannot be committed: {why}, and start again. It is not lost: it stays"
+                f" in {slot.topic}, and nothing behind it is handled."
             )
         self.current, self._refusals = max(1, min(self.current, batch.size) // 2), 0

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from kafka_orders.domain import headers
@@ -36,7 +37,7 @@ def send_to_retry(msg: Any, error_msg: str, retry_count: int = 0) -> None:
         OutsideBatchError: no record is being handled, or ``msg`` is another one.
     """
     desk = _at_desk(msg)
-    desk.route(desk.policy.after(max(0, retry_count)), str(error_msg))
+    desk.route(desk.policy.after(max(0, retry_count), desk.error), str(error_msg))
 
 
 def send_to_dlq(msg: Any, error_msg: str) -> None:
@@ -62,6 +63,21 @@ def _at_desk(msg: Any) -> Desk:
 
 def _place(message: Message) -> str:
     return f"{slot_of(message)}/{offset_of(message)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a handler is told of a record beside the order, as its second argument.
+
+    ``origin`` is where the order first came from: the idempotency key for calls to the world outside.
+    ``attempt`` is 0 at the first try and n in retry number n. ``key`` and ``headers`` are the record's own,
+    as they came: input from strangers.
+    """
+
+    key: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    origin: Origin
+    attempt: int
 
 
 class Desk:
@@ -90,6 +106,18 @@ class Desk:
         if self.message is None:
             raise OutsideBatchError
         return self.message
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the record at hand failed with; None where it is sent by hand."""
+        return self._error[0] if self._error else None
+
+    def meta(self) -> Meta:
+        """Return what a handler may know of the record at hand beside the order."""
+        message = self.at_hand
+        held = headers_of(message)
+        origin = self._origin(message, held if self._source_is_retry else [])
+        return Meta(message.key(), tuple(held), origin, self.retries(message))
 
     def retries(self, message: Message) -> int:
         """Return the retries a record has behind it; on the orders topic a stranger's header says nothing."""

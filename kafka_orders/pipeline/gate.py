@@ -14,14 +14,16 @@ from kafka_orders.log.message import Message, append_time_ms, headers_of, offset
 
 
 def due_ms(message: Message, policy: RetryPolicy) -> int:
-    """Return when a record of `orders_retry` is due: LogAppendTime + delay(attempt) + jitter.
+    """Return when a record of `orders_retry` is due: LogAppendTime + delay + jitter.
 
     Both parts are bounded: the time is the broker's, the delay at most an hour, so no header from a
     stranger can park a partition.
     """
     held = headers_of(message)
     itself = Origin(*slot_of(message), offset_of(message))
-    return message.timestamp()[1] + policy.wait_ms(headers.retry_count(held), str(headers.origin(held) or itself))
+    origin = str(headers.origin(held) or itself)
+    wait = policy.wait_ms(headers.retry_count(held), origin, headers.retry_after(held))
+    return message.timestamp()[1] + wait
 
 
 class Gate:

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import time
 from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
-from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.fingerprint import Stage
 from kafka_orders.domain.order import Contract
 from kafka_orders.log.message import Message, offset_of, slot_of
 from kafka_orders.pipeline.batch import SAMPLE, Batch, Counted, SlotBatch
 from kafka_orders.pipeline.desk import Desk
+from kafka_orders.pipeline.handlers import Results
 
-Handler = Callable[[dict[str, Any]], Any]
 Decode = Callable[[bytes], dict[str, Any]]
 
 
 class Handling:
     """Turns records into outcomes inside a batch; knows neither commits nor topics."""
 
-    def __init__(self, decode: Decode, contract: Contract, handler: Handler, desk: Desk) -> None:
+    def __init__(
+        self, decode: Decode, contract: Contract, handler: Callable[[Any], Any], desk: Desk, results: Results
+    ) -> None:
         self._decode, self._validate, self._handler = decode, contract.validator(), handler
-        self._desk = desk
+        self._desk, self._results = desk, results
 
     def handle(self, messages: list[Message], batch: Batch, deadline: float) -> int:
         """Handle records into ``batch`` until ``deadline`` (monotonic seconds); return how many.
@@ -48,7 +47,7 @@ class Handling:
 
     def _run(self, records: list[Message], part: SlotBatch, sample: list[Counted], deadline: float) -> int:
         clock, desk, values = time.monotonic, self._desk, part.values
-        decode, validate, handler = self._decode, self._validate, self._handler
+        decode, validate, handler, finish = self._decode, self._validate, self._handler, self._results.take
         done, room = 0, SAMPLE - len(sample)
         for message in records:
             done += 1
@@ -63,7 +62,9 @@ class Handling:
                 product, value = validate(order)
                 stage = "process"
                 desk.message = message
-                handler(order)
+                result = handler(order)
+                if result is not None:
+                    result = finish(result)
             except BaseException as error:  # a handler may raise anything, sys.exit() included; none is ours
                 part.routed.append(desk.failed(message, error, stage))
             else:
@@ -72,44 +73,10 @@ class Handling:
                     if room > 0:
                         room -= 1
                         sample.append(Counted(order, product, value))
+                    if result is not None:
+                        part.results.append((message.key(), result))
                 else:
                     part.routed.append(desk.take())
             if clock() >= deadline:
                 break
         return done
-
-
-def checked(handler: Handler) -> Handler:
-    """Return ``handler``, or refuse what could be counted without having run.
-
-    Raises:
-        SettingsError: it is a coroutine function, a generator function or no function at all.
-    """
-    if not callable(handler):
-        raise SettingsError(f"handler {handler!r} cannot be called")
-    inner: Any = handler
-    while isinstance(inner, functools.partial):
-        inner = inner.func
-    called = inner if inspect.isroutine(inner) else type(inner).__call__
-    if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
-        raise SettingsError(f"handler {handler!r} is async: give a plain function (it would never run)")
-    if inspect.isgeneratorfunction(called):
-        raise SettingsError(f"handler {handler!r} is a generator: give a plain function (it would never run)")
-    return handler
-
-
-def failing_for(products: tuple[str, ...], group_by: str, handler: Handler) -> Handler:
-    """Return ``handler`` behind a simulated temporary error for some products (KAFKA_ORDERS_FAIL)."""
-    if not products:
-        return handler
-
-    def simulated(order: dict[str, Any]) -> Any:
-        if order[group_by] in products:
-            raise RuntimeError("Simulated temporary error")
-        return handler(order)
-
-    return simulated
-
-
-def accept(order: dict[str, Any]) -> None:
-    """Accept every valid order: the handler where none is given, so validation alone decides."""

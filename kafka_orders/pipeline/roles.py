@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from kafka_orders.domain.brokertime import BrokerTime
+from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.admin import Admin
@@ -17,8 +18,10 @@ from kafka_orders.log.patience import Patience
 from kafka_orders.log.reader import Reader
 from kafka_orders.log.transaction import TransactionalProducer
 from kafka_orders.pipeline.batch import BatchLimit
+from kafka_orders.pipeline.busy import watched
 from kafka_orders.pipeline.desk import Desk, SendToDlq, SendToRetry, send_to_dlq, send_to_retry
-from kafka_orders.pipeline.handling import Decode, Handler, Handling, checked, failing_for
+from kafka_orders.pipeline.handlers import Encode, Handler, Results, called_with, checked, failing_for
+from kafka_orders.pipeline.handling import Decode, Handling
 from kafka_orders.pipeline.instance import Identity
 from kafka_orders.pipeline.reload import SourceWatch
 from kafka_orders.pipeline.routing import Router
@@ -34,13 +37,34 @@ RoleName = Literal["main", "retry"]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker does with each order, apart from Kafka."""
+    """What a worker does with each order, apart from Kafka.
+
+    ``encode`` turns what the handler returns into the output topic's bytes; ``temporary`` are more classes
+    of errors that are tried again.
+    """
 
     decode: Decode
     handler: Handler
     contract: Contract = field(default_factory=Contract)
     to_retry: SendToRetry = send_to_retry
     to_dlq: SendToDlq = send_to_dlq
+    encode: Encode | None = None
+    temporary: tuple[type[BaseException], ...] = ()
+
+    def handling(self, settings: Settings, role: RoleName) -> tuple[Handling, Desk, Results]:
+        """Return step 2 for this job, the desk it works at, and its results, which are to be closed.
+
+        Raises:
+            SettingsError: the handler cannot be called with an order, or its results cannot be encoded.
+        """
+        if settings.output_topic and self.encode is None:
+            raise SettingsError("output_topic is set, but nothing encodes the handler's results: give encode=")
+        policy = replace(settings.policy, temporary=settings.policy.temporary + self.temporary)
+        desk = Desk(policy, source_is_retry=role == "retry", to_retry=self.to_retry, to_dlq=self.to_dlq)
+        called = called_with(checked(self.handler), desk.meta)
+        failing = failing_for(settings.fail, self.contract.group_by, called)
+        results = Results(self.encode if settings.output_topic else None)
+        return Handling(self.decode, self.contract, failing, desk, results), desk, results
 
 
 def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, stop: Stop) -> Ended:
@@ -49,22 +73,24 @@ def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, s
     Raises:
         KafkaOrdersError: see its exit code; nothing that was not committed counts.
     """
-    handler = checked(job.handler)
     story = Story(role)
+    handling, desk, results = job.handling(settings, role)
     cluster = reach(settings, stop, story.waiting)
     for complaint in cluster.complaints:
         logging.getLogger(f"kafka_orders.{role}").warning(complaint)
     identity = Identity(_group(role, settings), settings.instance_id, Path(settings.home))
     try:
         worker = _Assembly(role, settings, cluster, Patience(stop, story.waiting), story).worker(
-            job, handler, identity.transactional_id, observer, stop
+            handling, SourceWatch(job.handler), identity.transactional_id, observer, stop
         )
         story.started(identity.transactional_id, worker.state.group, _topic(role, settings))
-        ended = worker.run()
+        with watched(desk, story.busy):
+            ended = worker.run()
         story.stopped(ended.value)
         return ended
     finally:
         identity.release()
+        results.close()
 
 
 def _group(role: RoleName, settings: Settings) -> str:
@@ -83,20 +109,18 @@ class _Assembly:
     patience: Patience
     story: Story
 
-    def worker(self, job: Job, handler: Handler, transactional_id: str, observer: Observer, stop: Stop) -> Worker:
+    def worker(
+        self, handling: Handling, watch: SourceWatch, transactional_id: str, observer: Observer, stop: Stop
+    ) -> Worker:
         settings, connection = self.settings, self.cluster.connection
         group, broker_time = _group(self.role, settings), BrokerTime()
-        desk = Desk(
-            settings.policy, source_is_retry=self.role == "retry", to_retry=job.to_retry, to_dlq=job.to_dlq
-        )
-        failing = failing_for(settings.fail, job.contract.group_by, handler)
         return Worker(
             new_consumer=lambda came, left: GroupConsumer(
                 connection, group, _topic(self.role, settings), came, left
             ),
             new_source=self._source(broker_time),
             producer=TransactionalProducer(connection, transactional_id, self.patience),
-            handling=Handling(job.decode, job.contract, failing, desk),
+            handling=handling,
             router=self._router(group),
             restorer=Restorer(
                 Admin(connection, self.patience),
@@ -107,7 +131,7 @@ class _Assembly:
             state=State(group),
             story=self.story,
             observer=observer,
-            watch=SourceWatch(handler),
+            watch=watch,
             stop=stop,
             broker_time=broker_time,
             limit=BatchLimit(settings.batch_size),
@@ -129,4 +153,5 @@ class _Assembly:
             settings.averages_topic,
             partitions[settings.retry_topic],
             partitions[settings.averages_topic],
+            settings.output_topic,
         )

@@ -29,11 +29,14 @@ class Router:
     averages_topic: str
     retry_partitions: int
     averages_partitions: int
+    output_topic: str = ""
 
     def records(self, batch: Batch, changes: Changes) -> Iterator[OutRecord]:
         """Yield all records of the batch's transaction."""
         for routed in batch.routed():  # 4. route
             yield self._failed(routed)
+        for result in batch.results():
+            yield OutRecord(self.output_topic, None, *result)
         for slot, progress in changes.progress.items():  # 5. write
             partition = slot.partition % self.averages_partitions
             yield OutRecord(self.averages_topic, partition, progress_key(slot), dump_progress(progress))
@@ -43,24 +46,23 @@ class Router:
 
     def _failed(self, routed: Routed) -> OutRecord:
         match routed.decision:
-            case Retry(attempt):
-                wait = self.policy.wait_ms(attempt, str(routed.origin))
-                partition = retry_partition(
-                    attempt,
-                    routed.message.key(),
-                    str(routed.origin),
-                    self.retry_partitions,
-                    self.policy.max_retries,
-                )
-                return self._record(routed, self.retry_topic, partition, attempt, routed.failed_at_ms + wait)
+            case Retry(attempt, after_ms):
+                origin, key = str(routed.origin), routed.message.key()
+                due = routed.failed_at_ms + self.policy.wait_ms(attempt, origin, after_ms)
+                band = self.policy.band(routed.decision)
+                partition = retry_partition(band, key, origin, self.retry_partitions, self.policy.max_retries)
+                journey = self._journey(routed, attempt, due, after_ms)
+                return self._record(routed, journey, self.retry_topic, partition)
             case Dead(retries):
-                return self._record(routed, self.dlq_topic, None, retries, None)
+                return self._record(routed, self._journey(routed, retries), self.dlq_topic, None)
 
-    def _record(
-        self, routed: Routed, topic: str, partition: int | None, count: int, due_ms: int | None
-    ) -> OutRecord:
+    def _journey(
+        self, routed: Routed, count: int, due_ms: int | None = None, after_ms: int | None = None
+    ) -> Journey:
+        first, now = routed.first_failed_at_ms, routed.failed_at_ms
+        return Journey(routed.origin, count, first, now, self.group, due_ms, after_ms)
+
+    def _record(self, routed: Routed, journey: Journey, topic: str, partition: int | None) -> OutRecord:
         message = routed.message
-        journey = Journey(routed.origin, count, routed.first_failed_at_ms, routed.failed_at_ms, self.group, due_ms)
-        is_dead = topic == self.dlq_topic
-        built = headers.build(headers_of(message), journey, routed.failure, with_stack=is_dead)
+        built = headers.build(headers_of(message), journey, routed.failure, with_stack=routed.is_dead)
         return OutRecord(topic, partition, message.key(), message.value(), built, _SPARE)

@@ -14,6 +14,8 @@ from kafka_orders.pipeline.gate import Gate
 
 #: Wake at least this often for signals, file changes and newly assigned partitions, in seconds.
 IDLE_SECONDS = 0.1
+#: Poll at least this often in seconds, also while records are left: polling is what keeps the membership.
+POLL_SECONDS = 1.0
 
 
 class Source:
@@ -22,12 +24,24 @@ class Source:
     def __init__(self, consumer: GroupConsumer) -> None:
         self.consumer = consumer
         self._left: list[Message] = []
+        self._polled = time.monotonic()
 
     def take(self, count: int, timeout: float) -> list[Message]:
         """Return at most ``count`` records within ``timeout`` seconds; serves rebalances meanwhile."""
+        if self._left and self.silent_for() > POLL_SECONDS:
+            more = self._poll(1, 0.0)  # first: a rebalance in it may take what is left
+            self._left += more
         if self._left:
             taken, self._left = self._left[:count], self._left[count:]
             return taken
+        return self._poll(count, timeout)
+
+    def silent_for(self) -> float:
+        """Return the seconds since the last poll."""
+        return time.monotonic() - self._polled
+
+    def _poll(self, count: int, timeout: float) -> list[Message]:
+        self._polled = time.monotonic()
         return self._fetch(count, timeout)
 
     def _fetch(self, count: int, timeout: float) -> list[Message]:

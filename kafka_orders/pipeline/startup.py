@@ -55,7 +55,7 @@ def reach(
     connection = connection_of(settings)
     admin = Admin(connection, Patience(stopping, say, limit))
     wanted = topics.specs(settings)
-    topics.create_missing(admin, wanted)
+    topics.create_missing(admin, wanted + topics.output_spec(settings))
     complaints = topics.check(admin, wanted)
     return Cluster(connection, admin.partition_counts([one.name for one in wanted]), complaints)
 

@@ -73,6 +73,11 @@ class Story:
         """Tell that the consumer has to be built anew."""
         self._tell("consumer_lost", f"the consumer failed, building a new one: {why}", logging.WARNING)
 
+    def busy(self, record: str, seconds: float) -> None:
+        """Tell that a handler does not come back."""
+        said = f"the handler has been busy with {record} for {seconds:.0f} s; nothing behind it is handled"
+        self._tell("busy", said, logging.WARNING, record=record, seconds=seconds)
+
     def source_unusable(self, why: str) -> None:
         """Tell that a changed handler cannot be used."""
         self._tell("source_unusable", why, logging.WARNING)

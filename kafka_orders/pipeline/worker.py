@@ -42,6 +42,16 @@ from kafka_orders.pipeline.story import Observer, Story
 POLL_SIZE = 200
 
 
+#: What to do about a record that cannot be committed.
+_TOO_LARGE = (
+    "Mend the cause (often max.message.bytes of the retry or dead letter topic: `kafka-orders topics check`)"
+)
+_TOO_SLOW = (
+    "the group gives a member's partitions away after max.poll.interval.ms. Make it faster, let it give up with"
+    " TimeoutError, or allow it more (--kafka max.poll.interval.ms=900000)"
+)
+
+
 class Ended(Enum):
     """Why a worker's loop ended."""
 
@@ -83,6 +93,8 @@ class Worker:
             while not self.stop.requested:
                 if self.watch.changed():
                     return Ended.SOURCE_CHANGED
+                if self.watch.complaint:
+                    self.story.source_unusable(self.watch.complaint)
                 self._turn()
         except StopRequested:
             pass  # asked to stop while waiting for a broker: what was open aborts
@@ -129,9 +141,9 @@ class Worker:
             if not self.batch.size:
                 deadline = time.monotonic() + self.batch_seconds
             handled = self.handling.handle(messages, self.batch, deadline)
-            if handled < len(messages):
-                self.source.put_back(messages[handled:])
-                break
+            self.source.put_back(messages[handled:])
+            if time.monotonic() >= deadline:
+                break  # a slow handler commits what it has: one order is a batch, where need be
         if self.source.wants_time and not self.batch.slots:
             self._learn_time()
 
@@ -160,7 +172,9 @@ class Worker:
         self.producer.distrust(str(failed))
         self.story.aborted(str(failed), self.batch)
         if failed.blames_records:
-            self.limit.refused(self.batch, str(failed))
+            self.limit.refused(self.batch, f"{failed}. {_TOO_LARGE}")
+        elif (silent := self.source.silent_for()) >= self.source.consumer.most_silent:
+            self.limit.refused(self.batch, f"its handler took {silent:.0f} s, and {_TOO_SLOW}")
         self._hold(self.source.consumer.owned)
 
     def _learn_time(self) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from kafka_orders.deadletters.watch import printable
 from kafka_orders.domain.averages import Tally
+from kafka_orders.domain.order import DEFAULT_ID
 from kafka_orders.domain.policy import Retry
 from kafka_orders.pipeline.batch import Batch, Routed
 from kafka_orders.pipeline.state import State
@@ -18,8 +19,13 @@ LINES_PER_SECOND = 20
 class Console:
     """An observer of committed batches that prints them; what it prints is committed already."""
 
-    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
-        self._write, self._clock = write, clock
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        id_field: str | None = DEFAULT_ID,
+    ) -> None:
+        self._write, self._clock, self._id_field = write, clock, id_field
         self._window = clock()
         self._lines = 0
         self._silent = self._failed = 0
@@ -38,7 +44,7 @@ class Console:
         self._lines += batch.size
         for counted in batch.sample:
             self._write(
-                f"{name_of(counted.order)}  {counted.product}  {counted.value:.2f}"
+                f"{name_of(counted.order, self._id_field)}  {counted.product}  {counted.value:.2f}"
                 f"   average of {counted.product} {_average(state.product(counted.product))}"
                 f"   overall {_average(state.overall())}"
             )
@@ -61,9 +67,9 @@ def failure_line(routed: Routed) -> str:
     return f"{key}  failed -> {where}: {printable(routed.failure.message)}"
 
 
-def name_of(order: object) -> str:
-    """Return how an order is called in a line."""
-    return str(order.get("orderId", "order")) if isinstance(order, dict) else "order"
+def name_of(order: object, id_field: str | None = DEFAULT_ID) -> str:
+    """Return how an order is called in a line: by its id, where it has one."""
+    return printable(str(order.get(id_field, "order"))) if isinstance(order, Mapping) else "order"
 
 
 def _average(tally: Tally) -> str:

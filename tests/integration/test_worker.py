@@ -26,14 +26,16 @@ pytestmark = pytest.mark.broker
 DECODE = order_format().decode
 
 
-def work(settings: Settings, handler: Callable[[Any], Any] = lambda _: None, *, most: int = 10**9) -> int:
+def work(
+    settings: Settings, handler: Callable[[Any], Any] = lambda _: None, *, most: int = 10**9, idle_polls: int = 10
+) -> int:
     """Run a worker in this process until it is idle, or has committed ``most`` records; return how many."""
     stop, done, idle = Stop(), 0, 0
 
     def observer(batch, state) -> None:
         nonlocal done, idle
         done, idle = done + batch.size, 0 if batch.size or not state.progress else idle + 1
-        if done >= most or idle >= 10:
+        if done >= most or idle >= idle_polls:
             stop.request()
 
     watchdog = threading.Timer(60, stop.request)
@@ -178,8 +180,8 @@ def test_a_record_that_no_topic_takes_stops_its_worker(line: Pipeline) -> None:
     producer = Producer({"bootstrap.servers": line.bootstrap})
     producer.produce(settings.topic, b"\xff" * 5000, b"poison", partition=0)
     producer.flush(10)
-    with pytest.raises(UncommittableError, match=rf"{settings.topic}/0/\d+") as refused:
-        work(line.settings())
+    with pytest.raises(UncommittableError, match=rf"{settings.topic}/0/\d+ .*max\.message\.bytes") as refused:
+        work(line.settings(), idle_polls=300)
     assert refused.value.exit_code == 4
     result = account(sent, settings.averages_topic, settings.dlq_topic)
     assert (result.doubled, result.dead) == (0, 0)

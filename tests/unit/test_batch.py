@@ -56,7 +56,7 @@ def test_a_single_record_is_given_up_only_after_its_own_refusals() -> None:
     limit, single = BatchLimit(8), batch(1, (ONE, 17))
     assert refuse(limit, single, single) == [8, 8]
     with pytest.raises(UncommittableError, match=r"record orders/1/17 .*: too large\. .*max\.message\.bytes"):
-        limit.refused(single, "too large")
+        limit.refused(single, "too large. Mend max.message.bytes")
 
 
 def test_a_part_keeps_its_first_offset() -> None:

@@ -18,7 +18,7 @@ from kafka_orders.domain.errors import (
     StateMismatchError,
 )
 from kafka_orders.domain.settings import DECLARED
-from kafka_orders.pipeline.handling import accept
+from kafka_orders.pipeline.handlers import accept
 
 
 def commands(command: click.Command, path: tuple[str, ...] = ()):

@@ -29,6 +29,13 @@ def test_due_is_append_time_and_delay() -> None:
     assert [due_ms(waiting(0, 500, attempt), POLICY) for attempt in range(4)] == [500, 1500, 2500, 4500]
 
 
+def test_a_handlers_own_wait_takes_the_delays_place() -> None:
+    """Shorter or longer than the policy's; a stranger's absurd one is an hour at most."""
+    for asked, wait in ((b"200", 200), (b"90000", 90_000), (b"9999999", 3_600_000), (b"x", 1_000), (b"-5", 1_000)):
+        held = [("retryCount", b"1"), ("x-retry-after", asked)]
+        assert due_ms(message(topic="r", headers=held, timestamp_ms=500), POLICY) == 500 + wait
+
+
 def test_no_header_of_a_stranger_parks_a_partition() -> None:
     """The longest wait is an hour."""
     hostile = message(

@@ -10,15 +10,16 @@ from kafka_orders.domain.policy import Dead, Retry, RetryPolicy
 from kafka_orders.domain.records import Slot
 from kafka_orders.pipeline.batch import Batch, BatchLimit
 from kafka_orders.pipeline.desk import Desk, send_to_dlq, send_to_retry
-from kafka_orders.pipeline.handling import Handling, checked, failing_for
+from kafka_orders.pipeline.handlers import Results, checked, failing_for
+from kafka_orders.pipeline.handling import Handling
 from tests.unit.values import FORMAT, message, order
 
 FOREVER = math.inf
 
 
-def handling(handler, *, source_is_retry=False, **hooks) -> Handling:
+def handling(handler, *, source_is_retry=False, encode=None, **hooks) -> Handling:
     desk = Desk(RetryPolicy(), source_is_retry=source_is_retry, wall_clock=lambda: 5.0, **hooks)
-    return Handling(FORMAT.decode, Contract(), handler, desk)
+    return Handling(FORMAT.decode, Contract(), handler, desk, Results(encode))
 
 
 def handled(handler, *messages, **more) -> Batch:
@@ -181,10 +182,14 @@ class Callable:
     async def __call__(self, _order): ...
 
 
-@pytest.mark.parametrize("handler", [asynchronous, generator, Callable(), 5])
+async def streaming(_order):
+    yield
+
+
+@pytest.mark.parametrize("handler", [generator, streaming, 5, None, "text"])
 def test_a_handler_that_would_never_run_is_refused(handler) -> None:
     """Counting without having run would be a lie."""
-    with pytest.raises(SettingsError):
+    with pytest.raises(SettingsError, match=r"handler .*(generator|cannot be called)"):
         checked(handler)
 
 
@@ -234,27 +239,12 @@ class Plain:
     async def later(self, _order): ...
 
 
-async def streaming(_order):
-    yield
-
-
-@pytest.mark.parametrize("handler", [lambda _: None, Plain(), Plain().method, print, handled])
+@pytest.mark.parametrize(
+    "handler", [lambda _: None, Plain(), Plain().method, print, handled, asynchronous, Callable(), Plain().later]
+)
 def test_whatever_can_be_called_plainly_is_a_handler(handler) -> None:
     """Functions, objects, methods and builtins are given back as they are."""
     assert checked(handler) is handler
-
-
-@pytest.mark.parametrize(
-    ("handler", "says"),
-    [
-        (asynchronous, "async"), (streaming, "async"), (Callable(), "async"), (Plain().later, "async"),
-        (generator, "generator"), (None, "cannot be called"), ("text", "cannot be called"),
-    ],
-)  # fmt: skip
-def test_a_refused_handler_is_told_why(handler, says) -> None:
-    """With the handler's name."""
-    with pytest.raises(SettingsError, match=f"handler .*{says}"):
-        checked(handler)
 
 
 def test_the_first_orders_are_kept_for_showing() -> None:

@@ -18,10 +18,10 @@ from kafka_orders.domain.policy import Retry
 from kafka_orders.domain.records import Slot, dump_shard, load_progress, load_shard, parse_key, shard_key
 from kafka_orders.domain.settings import Layer, Settings, build, redacted
 from kafka_orders.pipeline.desk import send_to_retry
-from kafka_orders.pipeline.handling import checked
+from kafka_orders.pipeline.handlers import checked
 from kafka_orders.sources import as_environment, load
 from kafka_orders.views.console import failure_line
-from tests.unit.test_handling import asynchronous, fail_with, generator, handled
+from tests.unit.test_handling import fail_with, generator, handled
 from tests.unit.values import FORMAT, message, order
 
 PROGRESS = '{"v":1,"group":"g","next_offset":%s,"processed":0,"retried":0,"dead":0,"skipped":0}'
@@ -64,7 +64,7 @@ def test_a_negative_count_by_hand_is_retry_1(count) -> None:
     assert batch.routed()[0].decision == Retry(1)
 
 
-@pytest.mark.parametrize("handler", [asynchronous, generator])
+@pytest.mark.parametrize("handler", [generator])
 def test_a_partial_of_what_never_runs_is_refused(handler) -> None:
     """It would be counted without having run."""
     with pytest.raises(SettingsError):

@@ -9,7 +9,7 @@ from kafka_orders.domain.fingerprint import Failure
 from kafka_orders.domain.headers import Journey, Origin
 
 FAILURE = Failure("it broke", "builtins.ValueError", "process", "0123456789abcdef", "line\n" * 2000)
-JOURNEY = Journey(Origin("orders", 1, 2, 3), 2, 10, 20, "group", 30)
+JOURNEY = Journey(Origin("orders", 1, 2, 3), 2, 10, 20, "group", 30, 40)
 
 hostile = st.lists(
     st.tuples(
@@ -88,7 +88,7 @@ def test_a_record_is_made_to_fit_without_its_stack() -> None:
 def test_a_rebuilt_record_does_not_grow() -> None:
     """Three failures in a row leave the headers of one, with the newest values."""
     once = headers.build([("mine", b"1")], JOURNEY, FAILURE, with_stack=True)
-    later = Journey(JOURNEY.origin, 3, 10, 40, "group", 50)
+    later = Journey(JOURNEY.origin, 3, 10, 40, "group", 50, 60)
     thrice = headers.build(headers.build(once, JOURNEY, FAILURE, with_stack=True), later, FAILURE, with_stack=True)
     assert [name for name, _ in thrice] == [name for name, _ in once]
     assert (headers.retry_count(thrice), dict(thrice)["x-failed-at"], dict(thrice)["x-retry-due"]) == (
@@ -103,7 +103,9 @@ def test_a_dead_letter_loses_what_only_a_retry_has() -> None:
     waiting = headers.build([], JOURNEY, FAILURE, with_stack=False)
     dead = Journey(JOURNEY.origin, 3, 10, 40, "group", None)
     assert "x-retry-due" in dict(waiting)
-    assert "x-retry-due" not in dict(headers.build(waiting, dead, FAILURE, with_stack=True))
+    final = dict(headers.build(waiting, dead, FAILURE, with_stack=True))
+    assert "x-retry-due" not in final
+    assert "x-retry-after" not in final
     again = headers.build(headers.build([], JOURNEY, FAILURE, with_stack=True), JOURNEY, FAILURE, with_stack=False)
     assert "x-exception-stacktrace" not in dict(again)
 
@@ -117,7 +119,7 @@ def test_all_values_stand_under_their_names() -> None:
         ("x-exception-fqcn", b"m.Error"), ("x-exception-stacktrace", b"the stack"),
         ("x-failure-stage", b"validate"), ("x-failure-fingerprint", b"0123456789abcdef"),
         ("x-first-failed-at", b"10"), ("x-failed-at", b"20"), ("x-retry-due", b"30"),
-        ("x-consumer-group", b"group"),
+        ("x-retry-after", b"40"), ("x-consumer-group", b"group"),
     ]  # fmt: skip
 
 

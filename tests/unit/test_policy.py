@@ -111,3 +111,42 @@ def test_small_topics_share_the_last_band(partitions, most, expected) -> None:
 def test_the_defaults_are_those_of_the_settings() -> None:
     """Three retries after 2, 4 and 8 seconds, a tenth more at most."""
     assert RetryPolicy() == Settings().policy == RetryPolicy(max_retries=3, delay_ms=2000, jitter=0.1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "wait"),
+    [(1, 1_000), (0, 0), (0.0004, 1), (10_000, LONGEST_DELAY_MS), (float("inf"), LONGEST_DELAY_MS), (-1, None),
+     (float("nan"), None)],
+)  # fmt: skip
+def test_a_handler_may_ask_for_its_wait(seconds, wait) -> None:
+    """In whole milliseconds, never shorter than asked for, at most an hour; what makes no sense is not heard."""
+    policy = RetryPolicy(3, 2_000, 0.1)
+    assert policy.decide(RetryAfter(seconds), 1) == Retry(2, wait)
+    assert policy.decide(RetryAfter(seconds), 3) == Dead(3)
+    waited = policy.wait_ms(2, "orders/0/1", wait)
+    least = 4_000 if wait is None else wait
+    assert least <= waited <= least * 1.1
+
+
+class Odd(RetryAfter):
+    def __init__(self) -> None:
+        self.anything = 1
+
+
+def test_a_subclass_without_seconds_waits_as_the_policy_says() -> None:
+    """Its author forgot to call super()."""
+    assert RetryPolicy().decide(Odd(), 0) == Retry(1)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "after_ms", "band"),
+    [(1, None, 1), (3, None, 3), (3, 500, 1), (1, 2_000, 1), (1, 2_001, 2), (1, 5_000, 3), (1, 3_600_000, 3)],
+)
+def test_a_wait_that_was_asked_for_goes_where_others_wait_as_long(attempt, after_ms, band) -> None:
+    """So that a short delay does not wait behind it; the last band takes what is longer than all."""
+    assert RetryPolicy(3, 2_000, 0.1).band(Retry(attempt, after_ms)) == band
+
+
+def test_one_retry_has_one_band() -> None:
+    """And that takes every wait."""
+    assert RetryPolicy(1, 2_000).band(Retry(1, 60_000)) == 1

@@ -11,6 +11,7 @@ from kafka_orders.domain.records import Slot
 from kafka_orders.log.producer import Report
 from kafka_orders.pipeline.batch import Batch
 from kafka_orders.pipeline.desk import Desk
+from kafka_orders.pipeline.handlers import Results
 from kafka_orders.pipeline.handling import Handling
 from kafka_orders.pipeline.state import State
 from kafka_orders.views.console import LINES_PER_SECOND, Console
@@ -25,7 +26,7 @@ def batch_of(*messages) -> Batch:
             raise RuntimeError("t")
 
     batch = Batch()
-    Handling(FORMAT.decode, Contract(), handler, Desk(RetryPolicy(), source_is_retry=False)).handle(
+    Handling(FORMAT.decode, Contract(), handler, Desk(RetryPolicy(), source_is_retry=False), Results()).handle(
         list(messages), batch, float("inf")
     )
     return batch

@@ -1,0 +1,143 @@
+"""What may be a handler, and how each kind of it is called: step 2 calls them all as one function of an order."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from kafka_orders.domain.errors import PermanentError, SettingsError
+from kafka_orders.pipeline.desk import Meta
+
+#: ``handler(order)`` or ``handler(order, meta)``; plain or async. It returns if all is well, or raises.
+Handler = Callable[..., Any]
+Encode = Callable[[Mapping[str, Any]], bytes]
+
+
+def checked(handler: Handler) -> Handler:
+    """Return ``handler``, or refuse what could be counted without having run.
+
+    Raises:
+        SettingsError: it cannot be called with an order, or it is a generator function, or it is async and an
+            event loop runs already on this thread.
+    """
+    if not callable(handler):
+        raise SettingsError(f"handler {handler!r} cannot be called")
+    called = _called(handler)
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        raise SettingsError(f"handler {handler!r} is a generator: give a plain function (it would never run)")
+    if inspect.iscoroutinefunction(called) and _loop_runs():
+        raise SettingsError(
+            f"handler {handler!r} is async, and an event loop runs on this thread already: run the app in a"
+            " thread of its own (asyncio.to_thread), it brings its own loop"
+        )
+    _takes_meta(handler)
+    return handler
+
+
+def called_with(handler: Handler, meta: Callable[[], Meta]) -> Callable[[Any], Any]:
+    """Return the handler as a function of an order alone; ``meta`` tells of the record at hand.
+
+    Raises:
+        SettingsError: it takes no argument, or demands more than two.
+    """
+    match _takes_meta(handler):
+        case "by name":
+            return lambda order: handler(order, meta=meta())
+        case "by position":
+            return lambda order: handler(order, meta())
+        case _:
+            return handler
+
+
+def _takes_meta(handler: Handler) -> str:
+    """Say whether a handler takes the record's :class:`Meta`: it demands two arguments, or one is called meta."""
+    try:
+        signature = inspect.signature(handler)
+    except (TypeError, ValueError):  # a builtin without one
+        return "no"
+    if "meta" in signature.parameters and _fits(signature, None, meta=None):
+        return "by name"
+    if _fits(signature, None):
+        return "no"
+    if _fits(signature, None, None):
+        return "by position"
+    raise SettingsError(f"handler {handler!r} has to take an order, and may take a second argument, meta")
+
+
+def failing_for(products: tuple[str, ...], group_by: str, handler: Handler) -> Handler:
+    """Return ``handler`` behind a simulated temporary error for some products (KAFKA_ORDERS_FAIL)."""
+    if not products:
+        return handler
+
+    def simulated(order: dict[str, Any]) -> Any:
+        if order[group_by] in products:
+            raise RuntimeError("Simulated temporary error")
+        return handler(order)
+
+    return simulated
+
+
+def accept(order: dict[str, Any]) -> None:
+    """Accept every valid order: the handler where none is given, so validation alone decides."""
+
+
+class Results:
+    """What handlers return: awaited where it has to be, encoded where there is an output topic."""
+
+    def __init__(self, encode: Encode | None = None) -> None:
+        """``encode`` is given where there is an output topic."""
+        self._encode = encode
+        self._runner = asyncio.Runner()
+
+    def take(self, returned: Any) -> bytes | None:
+        """Return what goes to the output topic; None for nothing.
+
+        Raises:
+            PermanentError: it has not run, or cannot be a record.
+            BaseException: whatever an async handler raises.
+        """
+        if inspect.isawaitable(returned):
+            returned = self._runner.run(_run(returned))
+        if inspect.isgenerator(returned) or inspect.isasyncgen(returned) or inspect.isawaitable(returned):
+            raise PermanentError(f"the handler returned {returned!r:.80}, which has not run")
+        if self._encode is None or returned is None:
+            return None
+        if isinstance(returned, bytes):
+            return returned
+        if isinstance(returned, Mapping):
+            return self._encode(returned)
+        raise PermanentError(f"the handler returned {returned!r:.80}: neither a dict nor bytes nor None")
+
+    def close(self) -> None:
+        """End the event loop, and what handlers left running in it."""
+        self._runner.close()
+
+
+async def _run(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
+
+
+def _called(handler: Handler) -> Any:
+    inner: Any = handler
+    while isinstance(inner, functools.partial):
+        inner = inner.func
+    return inner if inspect.isroutine(inner) else type(inner).__call__
+
+
+def _fits(signature: inspect.Signature, *arguments: Any, **named: Any) -> bool:
+    try:
+        signature.bind(*arguments, **named)
+    except TypeError:
+        return False
+    return True
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
