@@ -15,12 +15,18 @@ from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.avro import order_format
 from kafka_orders.pipeline.handlers import Handler, accept
-from kafka_orders.programs import run_producer
+from kafka_orders.pipeline.roles import RoleName
+from kafka_orders.programs import run_producer, say, write_line
+from kafka_orders.stage.supervisor import supervise
 
 _WORKER = (
     "topic", "retry_topic", "dlq_topic", "averages_topic", "output_topic", "schema", "value_field", "group_by",
     "id_field", "handler", "fail", "max_retries", "retry_delay_ms", "retry_jitter", "batch_size", "batch_ms",
     "instance_id", "group_protocol", "session_timeout_ms", "log_format",
+)  # fmt: skip
+_processes = click.option(
+    "--processes", type=click.IntRange(1, 256), default=1, show_default=True,
+    help="workers in one group, restarted when they die",
 )  # fmt: skip
 
 
@@ -33,16 +39,26 @@ def produce(settings: Settings) -> None:
 
 @click.command()
 @with_settings("group", *_WORKER)
-def consume(settings: Settings) -> None:
+@_processes
+def consume(settings: Settings, *, processes: int) -> None:
     """Count orders, exactly once; send failures to retry or to the dead letter queue."""
-    App(load_handler(settings.handler)).main("main", settings)
+    _work("consume", "main", settings, processes)
 
 
 @click.command()
 @with_settings("retry_group", *_WORKER)
-def retry(settings: Settings) -> None:
+@_processes
+def retry(settings: Settings, *, processes: int) -> None:
     """Try failed orders again when they are due, up to --max-retries times."""
-    App(load_handler(settings.handler)).main("retry", settings)
+    _work("retry", "retry", settings, processes)
+
+
+def _work(verb: str, role: RoleName, settings: Settings, processes: int) -> None:
+    app = App(load_handler(settings.handler))
+    if processes == 1:
+        app.main(role, settings)
+    app.job(settings).handling(settings, role)  # what cannot work is said once, not by every process
+    sys.exit(supervise(settings, verb, processes, write_line, say))
 
 
 def load_handler(where: str) -> Handler:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -19,6 +19,8 @@ class Stop:
 
     def __init__(self) -> None:
         self.requested = False
+        #: Called at a second signal, before the process ends.
+        self.at_once: Callable[[], None] = lambda: None
 
     def __call__(self) -> bool:
         """Say whether a stop was asked for."""
@@ -42,6 +44,7 @@ class Stop:
         if self.requested:
             # Nothing is lost: the broker aborts the open transaction, the offsets stay where they were.
             with suppress(OSError, ValueError):
+                self.at_once()
                 sys.stdout.flush()
             os._exit(EXIT_INTERRUPTED)
         self.requested = True

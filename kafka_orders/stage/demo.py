@@ -56,7 +56,7 @@ class Demo:
         with self._broker(own=own_broker), Stop().on_signals() as stop:
             upkeep.create(self.settings, self.say)
             self._step(2, f"main and retry consumers start; every order for {FAILING} will fail, in both")
-            with troupe(self.settings, self._heard) as roles:
+            with troupe(self.settings, self._heard, stop) as roles:
                 roles.start("main", "consume")
                 roles.start("retry", "retry")
                 self._await_ready(roles, stop)

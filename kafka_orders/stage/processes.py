@@ -14,6 +14,7 @@ from typing import IO
 
 from kafka_orders.domain.errors import KafkaOrdersError
 from kafka_orders.domain.settings import Settings
+from kafka_orders.pipeline.stop import Stop
 from kafka_orders.sources import as_environment
 
 #: A role finishes its batch, commits and leaves its group well within this many seconds.
@@ -65,16 +66,24 @@ class Troupe:
         self.children[name].process.kill()
         self.children[name].process.wait()
 
+    def kill_all(self) -> None:
+        """End all at once: a crash of each, which loses nothing."""
+        for child in self.children.values():
+            child.process.kill()
+
+    def ended(self, name: str) -> int | None:
+        """Return the exit code of a child, None while it runs; a signal's number is negative."""
+        return self.children[name].process.poll()
+
     def check(self) -> None:
         """Fail when a child has ended by itself.
 
         Raises:
             KafkaOrdersError: naming it and its exit code.
         """
-        for child in self.children.values():
-            code = child.process.poll()
-            if code is not None:
-                raise KafkaOrdersError(f"{child.name} has ended by itself (exit {code}); its last lines say why")
+        for name in self.children:
+            if (code := self.ended(name)) is not None:
+                raise KafkaOrdersError(f"{name} has ended by itself (exit {code}); its last lines say why")
 
     def stop(self) -> None:
         """Ask all to finish their batch and leave; kill what does not. Killing loses nothing either."""
@@ -91,9 +100,10 @@ class Troupe:
 
 
 @contextmanager
-def troupe(settings: Settings, heard: Heard) -> Iterator[Troupe]:
-    """Give a troupe that is stopped with the block."""
+def troupe(settings: Settings, heard: Heard, stop: Stop) -> Iterator[Troupe]:
+    """Give a troupe that is stopped with the block, and killed by a second signal."""
     made = Troupe(settings, heard)
+    stop.at_once = made.kill_all
     try:
         yield made
     finally:

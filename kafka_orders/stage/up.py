@@ -29,7 +29,7 @@ def up(settings: Settings, say: Callable[[str], None], write: Callable[[str], No
     """
     with Stop().on_signals() as stop, _broker(settings, say, progress=progress):
         upkeep.create(settings, say)
-        with troupe(settings, lambda name, line: write(f"{name:8} | {line}")) as roles:
+        with troupe(settings, lambda name, line: write(f"{name:8} | {line}"), stop) as roles:
             for name, verb in _ROLES.items():
                 roles.start(name, *verb)
             say("everything runs; Ctrl-C stops it")
