@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -30,21 +31,35 @@ def main() -> None:
         old.unlink()
     epoch = int(os.environ["SOURCE_DATE_EPOCH"])
     os.umask(0o022)
-    _build(out)
-    [sdist], [wheel] = out.glob("*.tar.gz"), out.glob("*.whl")
-    _make_reproducible(sdist, epoch)
+    sdist = _make_sdist(out, epoch)
+    wheel = _make_wheel(out, sdist)
     sbom = out / f"{sdist.name.removesuffix('.tar.gz')}.cdx.json"
     sbom.write_text(json.dumps(_sbom(wheel), indent=2, sort_keys=True) + "\n", encoding="utf-8")
     for file in (wheel, sdist, sbom):
         print(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}")
 
 
-def _build(out: Path) -> None:
-    """Sdist, and the wheel from it: what the sdist forgets, the wheel lacks."""
+def _build(what: str, source: Path, out: Path) -> None:
+    subprocess.run([sys.executable, "-m", "build", what, "--no-isolation", "--outdir", out, source], check=True)
+
+
+def _make_sdist(out: Path, epoch: int) -> Path:
     left = ROOT / "kafka_orders.egg-info"  # setuptools would add to an sdist what is listed in an old one
     shutil.rmtree(left, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "build", "--no-isolation", "--outdir", out, ROOT], check=True)
+    _build("--sdist", ROOT, out)
     shutil.rmtree(left)
+    [sdist] = out.glob("kafka_orders-*.tar.gz")
+    _make_reproducible(sdist, epoch)
+    return sdist
+
+
+def _make_wheel(out: Path, sdist: Path) -> Path:
+    """From the sdist: what that forgets, the wheel lacks; and file modes in a wheel are those of its source."""
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(sdist) as file:
+        file.extractall(folder, filter="data")
+        _build("--wheel", Path(folder, sdist.name.removesuffix(".tar.gz")), out)
+    [wheel] = out.glob("kafka_orders-*.whl")
+    return wheel
 
 
 def _make_reproducible(sdist: Path, epoch: int) -> None:
