@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from kafka_orders._version import __version__
 from kafka_orders.domain.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, KafkaOrdersError
 
 #: Verb -> module and object; imported when used, so that no command pays for the others.
@@ -41,7 +42,7 @@ class _Verbs(click.Group):
 
 
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(package_name=None, version="0.1.0", prog_name="kafka-orders")
+@click.version_option(__version__, prog_name="kafka-orders")
 def root() -> None:
     """Orders through a real Kafka: counted once or dead once, whatever crashes.
 
