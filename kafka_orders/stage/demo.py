@@ -115,7 +115,7 @@ class Demo:
             raise KafkaOrdersError(f"only {done.acknowledged} of {settings.count} orders were acknowledged")
 
     def _drain(self, roles: Troupe, stop: Stop) -> Verdict:
-        self._step(5, "failed orders are tried again after 2, 4 and 8 seconds, then they are dead letters")
+        self._step(5, f"failed orders are {_fate(self.settings)}")
         deadline = time.monotonic() + _DRAIN_SECONDS
         before = (-1, -1)
         while True:
@@ -148,3 +148,12 @@ class Demo:
 
     def _step(self, number: int, text: str) -> None:
         self.write(f"{number}. {text}")
+
+
+def _fate(settings: Settings) -> str:
+    policy = replace(settings.policy, jitter=0.0)
+    waits = [f"{policy.wait_ms(attempt, '') / 1000:g}" for attempt in range(1, settings.max_retries + 1)]
+    if not waits:
+        return "dead letters at once"
+    last = f" and {waits[-1]}" if len(waits) > 1 else waits[-1]
+    return f"tried again after {', '.join(waits[:-1])}{last} seconds, then they are dead letters"
