@@ -8,7 +8,7 @@ RUN := $(BIN)/python
 # Kafka's jars are downloaded once per user, not once per test.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo up test lint types layers unit integration bench wheel lock clean
+.PHONY: help demo up test lint types layers unit integration bench wheel docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ bench: $(VENV)/dev  ## throughput against a raw consume() loop, on a broker of i
 
 wheel: $(VENV)/dev  ## wheel, sdist and SBOM in dist/, the same bytes every time
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RUN) tools/distribution.py
+
+docs: $(VENV)/dev  ## docs/reference, from the code
+	$(RUN) tools/reference.py
 
 lock: $(VENV)/dev  ## renew the hash-pinned requirements
 	for name in requirements requirements-dev; do $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal \

@@ -11,11 +11,18 @@ from math import ceil
 #: A handler cannot ask for a longer wait: one hour in seconds.
 LONGEST_WAIT_SECONDS = 3_600
 
+# What follows `#:` stands in docs/reference/exit-codes.md too.
+#: Failed; the message on stderr says what, and what it means for the orders.
 EXIT_FAILED = 1
+#: Usage: an unknown command, flag or setting, or a value that is impossible; nothing was asked of a broker.
 EXIT_USAGE = 2
+#: No broker answers; a role waits 15 s for its first one, later without limit.
 EXIT_NO_BROKER = 3
+#: Refused: going on could lose or double orders.
 EXIT_REFUSED = 4
+#: Not proven: `verify` or `demo` says that the topics do not add up.
 EXIT_NOT_PROVEN = 5
+#: A second signal, or Ctrl-C in a one-shot command; an open transaction aborts, nothing is lost.
 EXIT_INTERRUPTED = 130
 
 

@@ -12,23 +12,42 @@ from kafka_orders.domain.fingerprint import Failure
 
 Headers = list[tuple[str, bytes | None]]
 
+# What follows `#:` stands in docs/reference/headers.md too.
+#: Which retry this record waits for, 1 to MAX_RETRIES; on a dead letter: the retries made, 0 if none.
 RETRY_COUNT = "retryCount"
+#: The error's message, at most 1 KiB.
 ERROR = "error"
+#: Where the order first came from: its topic; kept through every hop.
 ORIGINAL_TOPIC = "x-original-topic"
+#: The partition it first came from.
 ORIGINAL_PARTITION = "x-original-partition"
+#: The offset it first had; with topic and partition the order's idempotency key.
 ORIGINAL_OFFSET = "x-original-offset"
+#: Its first timestamp, epoch milliseconds.
 ORIGINAL_TIMESTAMP = "x-original-timestamp"
+#: The error's class, as in `builtins.RuntimeError`.
 EXCEPTION_FQCN = "x-exception-fqcn"
+#: The end of the stack trace, at most 4 KiB; on dead letters only.
 EXCEPTION_STACKTRACE = "x-exception-stacktrace"
+#: Where it failed: `decode`, `validate` or `process`.
 FAILURE_STAGE = "x-failure-stage"
+#: A hash of 16 hex digits, equal for failures of the same class, code location and masked message.
 FAILURE_FINGERPRINT = "x-failure-fingerprint"
+#: When the order failed first, epoch milliseconds by the worker's clock, for people.
 FIRST_FAILED_AT = "x-first-failed-at"
+#: When it failed last, likewise.
 FAILED_AT = "x-failed-at"
+#: About when the retry is due, likewise; the gate itself goes by the broker's clock; on retries only.
 RETRY_DUE = "x-retry-due"
+#: The wait in milliseconds that the handler asked for with `RetryAfter`; on such retries only.
 RETRY_AFTER = "x-retry-after"
+#: The group of the worker that sent the record here.
 CONSUMER_GROUP = "x-consumer-group"
+#: Which replay sent a dead letter back; kept as it came.
 REPLAY_ID = "x-replay-id"
+#: How often it was sent back; kept as it came.
 REPLAY_COUNT = "x-replay-count"
+#: The trace context (W3C) of whoever sent the order; forwarded, once.
 TRACEPARENT = "traceparent"
 
 ORIGIN_HEADERS = frozenset({ORIGINAL_TOPIC, ORIGINAL_PARTITION, ORIGINAL_OFFSET, ORIGINAL_TIMESTAMP})
