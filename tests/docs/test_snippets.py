@@ -1,0 +1,195 @@
+"""Every block of the documents is run, or what it names is checked; none is passed over."""
+
+from __future__ import annotations
+
+import doctest
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from kafka_orders.cli import root
+from kafka_orders.domain.errors import BrokerError
+from kafka_orders.domain.settings import Settings
+from kafka_orders.pipeline import upkeep
+from kafka_orders.sources import load
+from tests.docs.snippets import ALL, PAGES, ROOT, Block, Reader, blocks, prints, treated
+from tests.support.waiting import eventually
+from tests.support.witness import read_all
+
+#: Other people's programs that a page may name.
+STRANGERS = {"git", "cd", "docker", "pkill", "source", "."}
+FOLLOWED = [page for page in PAGES if any(one.treatment in ("run", "start") for one in blocks(page))]
+PLAYED = {"payments.py", "send.py"}
+
+
+def named(block: Block | Path) -> str:
+    return str(block.relative_to(ROOT)) if isinstance(block, Path) else str(block)
+
+
+@pytest.mark.parametrize("block", ALL, ids=named)
+def test_no_block_is_passed_over(block: Block) -> None:
+    """Each has a treatment, and programs and settings a name of their own."""
+    assert block.treatment, f"{block}: nothing is done with a {block.kind!r} block marked {block.marker!r}"
+
+
+def test_every_fence_is_a_block() -> None:
+    """So none hides from the others: in a list, with tildes, or indented."""
+    for page in PAGES:
+        fences = len(re.findall(r"^\s*(?:```|~~~)", page.read_text(), re.M))
+        assert fences == 2 * len(blocks(page)), page
+
+
+def test_every_program_has_a_test() -> None:
+    """It is played on a broker below, or is a test itself."""
+    programs = [block.name for block in treated("program")]
+    assert {name for name in programs if not name.startswith("test_")} == PLAYED
+    assert len(programs) == len(set(programs))
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if any(one.page == page for one in treated("example"))],
+                         ids=named)  # fmt: skip
+def test_the_python_examples_run(page: Path) -> None:
+    """Without a broker, one after the other; a `>>>` prints what stands under it."""
+    names: dict[str, object] = {"__name__": page.stem}
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE, verbose=False)
+    for block in (one for one in treated("example") if one.page == page):
+        if ">>> " in block.text:
+            found = doctest.DocTestParser().get_doctest(block.text, names, str(block), str(page), block.line)
+            runner.run(found, clear_globs=False)
+            names = found.globs
+        else:
+            exec(compile(block.text, str(block), "exec"), names)
+    assert runner.summarize(verbose=False).failed == 0
+
+
+COMMANDS = [
+    (block, command)
+    for block in treated("shown", "run", "start")
+    for line in block.commands
+    for command in line.split(" && ")
+]
+
+
+@pytest.mark.parametrize(("block", "line"), COMMANDS, ids=str)
+def test_every_command_exists(block: Block, line: str) -> None:
+    """make targets, verbs with their flags, modules, programs of the documents; anything else is a stranger."""
+    words = shlex.split(re.sub(r"^(\w+=\S+ +)+", "", line.replace("\\", "/").split(" > ")[0]))
+    program, arguments = words[0].rpartition("/")[2], words[1:]
+    if program == "make":
+        assert set(arguments) <= set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    elif program == "kafka-orders":
+        check_verb(arguments, str(block))
+    elif program == "python" and arguments[:2] == ["-m", "kafka_orders"]:
+        check_verb(arguments[2:], str(block))
+    elif program == "python" and arguments[0] == "-m":
+        module = ROOT / (arguments[1].replace(".", "/") + ".py")
+        assert arguments[1] in ("pip", "venv", "pytest") or module.is_file(), f"{block}: {line}"
+    elif program == "python" and arguments[0] == "-c":
+        compile(arguments[1], str(block), "exec")
+    elif program == "python":
+        known = {one.name for one in treated("program")}
+        assert arguments[0] in known or (ROOT / arguments[0]).is_file(), f"{block}: {line}"
+    else:
+        assert program in STRANGERS | {"pip"}, f"{block}: {line}"
+
+
+def check_verb(arguments: list[str], where: str) -> None:
+    """A command of ours, with flags that it has and values that they take."""
+    command, rest = root, arguments
+    while isinstance(command, click.Group) and not rest[0].startswith("-"):
+        found = command.get_command(click.Context(command), rest[0])
+        assert found is not None, f"{where}: {' '.join(arguments)}"
+        command, rest = found, rest[1:]
+    if not {"-h", "--help", "--version"} & set(rest):
+        command.make_context(where, list(rest))  # raises a usage error
+
+
+@pytest.mark.parametrize("block", treated("settings"), ids=named)
+def test_settings_that_are_shown_are_settings(block: Block, tmp_path: Path) -> None:
+    """A file with an unknown name or an impossible value is refused."""
+    (tmp_path / block.name).write_text(block.text)
+    if block.kind == "toml":
+        assert tomllib.loads(block.text)
+    assert load(environ={}, folder=tmp_path) != load(environ={}, folder=tmp_path / "none")
+
+
+@pytest.mark.parametrize("block", treated("recorded"), ids=named)
+def test_recorded_figures_add_up(block: Block) -> None:
+    """Rows of partitions, and the sentence that counts; what the demo says, it still says."""
+    rows = re.findall(r"^\S+/\d+" + r" +(\d+)" * 6 + "$", block.text, re.M)
+    assert rows
+    orders = [list(map(int, row)) for row in rows if row]
+    proved = re.search(r"(\d+) orders = (\d+) counted \+ (\d+) waiting for a retry \+ (\d+) dead", block.text)
+    assert proved
+    sent, counted, waiting, dead = map(int, proved.groups())
+    assert sent == counted + waiting + dead
+    assert (sum(row[1] for row in orders), sum(row[3] for row in orders)) == (counted, dead)
+    told = (ROOT / "kafka_orders/stage/demo.py").read_text()
+    steps = re.findall(r"^\d\. (?:\d+ )?([a-z]+(?: [a-z]+)?)", block.text, re.M)
+    assert len(steps) == 7
+    assert [step for step in steps if step not in told] == []
+
+
+def test_shown_output_is_compared_line_by_line() -> None:
+    """With dots for what differs from run to run."""
+    assert prints("a\n...\nb 1...\n", "a\nx\ny\nb 12\n")
+    assert prints("a\n...\n", "a  \n")
+    assert not prints("a\n", "a\nb\n")
+    assert not prints("a\n...\nb\n", "a\nx\n")
+    assert not prints("", "a\n")
+
+
+def test_the_twenty_lines_are_twenty() -> None:
+    """As promised, blank lines aside."""
+    (block,) = (one for one in treated("program") if one.name == "payments.py")
+    assert sum(bool(line.strip()) for line in block.text.splitlines()) <= 20
+
+
+@pytest.fixture
+def reader(bootstrap: str, tmp_path: Path) -> Iterator[Reader]:
+    made = Reader(tmp_path / "reader", bootstrap)
+    yield made
+    made.close()
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("page", [page for page in FOLLOWED if page.name != "schema.md"], ids=named)
+def test_a_page_does_what_it_says(page: Path, reader: Reader) -> None:
+    """Followed from top to bottom on a real broker."""
+    assert reader.follow(page) > 0
+
+
+@pytest.mark.broker
+def test_the_payments_run_from_the_page_as_it_stands(reader: Reader) -> None:
+    """Another topic, another schema, another handler: counted, tried again, dead, proved."""
+    settings = load({"name": "payments", "bootstrap_servers": reader.bootstrap}, environ={}, folder=reader.folder)
+    there = AdminClient({"bootstrap.servers": reader.bootstrap}).list_topics(timeout=10).topics
+    assert not there.keys() & set(upkeep.names(settings)), "this broker has a pipeline called payments: not ours"
+    try:
+        reader.follow(ROOT / "docs/howto/schema.md")
+        viewer = reader.roles["python payments.py dlq"]
+        eventually(lambda: "error: more than we may book" in viewer.text(), 20, viewer.text())
+        (dead,) = read_all(reader.bootstrap, settings.dlq_topic)
+        (retried,) = read_all(reader.bootstrap, settings.retry_topic)
+        assert (dead.key(), dict(dead.headers())["x-exception-fqcn"].decode()) == (
+            b"FR01", "kafka_orders.domain.errors.PermanentError",
+        )  # fmt: skip
+        assert (retried.key(), dict(retried.headers())["error"]) == (b"NL01", b"the bank is busy")
+        assert [role.stop() for role in reader.roles.values()] == [0, 0, 0]
+    finally:
+        reader.close()
+        eventually(lambda: removed(settings), 20, "the pipeline called payments is removed again")
+
+
+def removed(settings: Settings) -> bool:
+    try:
+        upkeep.reset(settings, lambda _: None)
+    except BrokerError:  # the members that a failed test killed are still remembered
+        return False
+    return True
