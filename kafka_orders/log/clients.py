@@ -72,12 +72,7 @@ class Connection:
         """Return the settings of a consumer in a group."""
         config: ClientConfig = {
             **self._base(),
-            "group.id": group,
             "group.protocol": self.group_protocol,
-            # Offsets are committed by transactions and starts are decided from state: both are explicit.
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
             # librdkafka's default of 1000 makes a consume() loop four to five times slower.
             "fetch.queue.backoff.ms": 1,
             "fetch.wait.max.ms": 100,
@@ -88,7 +83,16 @@ class Connection:
             config["session.timeout.ms"] = self.session_timeout_ms
             config["heartbeat.interval.ms"] = min(3_000, self.session_timeout_ms // 3)
             config["partition.assignment.strategy"] = "cooperative-sticky"
-        return {**config, **self.properties, "isolation.level": "read_committed"}
+        return {
+            **config,
+            **self.properties,
+            # Offsets are committed by transactions and starts are decided from state: no property changes that.
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+        }
 
     def plain_producer(self) -> ClientConfig:
         """Return the settings of an idempotent producer outside transactions."""
