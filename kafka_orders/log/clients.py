@@ -63,7 +63,7 @@ class Connection:
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "fetch.queue.backoff.ms": 1,
-            "fetch.wait.max.ms": 50,
+            "fetch.wait.max.ms": 10,  # what the end of a partition waits for
             **self.properties,
             "isolation.level": "read_committed",
         }
