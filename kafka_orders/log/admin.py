@@ -91,6 +91,16 @@ class Admin:
 
         return self.ask("read the log's bounds", question) if wanted else {}
 
+    def offsets_at(self, slots: Iterable[Slot], since_ms: int) -> dict[Slot, int]:
+        """Return each partition's first offset whose record is that young (epoch milliseconds); -1: none is."""
+        wanted, spec = list(slots), OffsetSpec.for_timestamp(since_ms)
+
+        def question(client: AdminClient) -> dict[Slot, int] | None:
+            found = _list_offsets(client, wanted, spec, IsolationLevel.READ_COMMITTED)
+            return found if all(offset >= -1 for offset in found.values()) else None
+
+        return self.ask("look for the age of records", question)
+
     def committed(self, group: str, slots: Iterable[Slot]) -> dict[Slot, int | None]:
         """Return the group's committed offsets, waiting for transactions that hold some (KIP-447)."""
         wanted = list(slots)
