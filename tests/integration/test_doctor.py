@@ -14,10 +14,12 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from kafka_orders.domain.records import Progress, dump_progress
+from kafka_orders.domain.records import Progress, Slot, dump_progress
 from kafka_orders.local.checks import free_ports
+from kafka_orders.log.admin import Admin
+from kafka_orders.log.patience import Patience
 from kafka_orders.pipeline import upkeep
-from kafka_orders.pipeline.startup import contact
+from kafka_orders.pipeline.startup import connection_of, contact
 from kafka_orders.views.doctor import Finding
 from kafka_orders.views.examination import examine
 from tests.conftest import CACHE
@@ -133,6 +135,10 @@ def test_a_hanging_transaction_is_found(line: Pipeline) -> None:
 def test_why_no_broker_answers(tmp_path: Path) -> None:
     """Exit 3, with the reason that only the client's callbacks know, seen on real listeners."""
     with secure_broker(tmp_path, CACHE) as broker, closing(socket.create_server(("127.0.0.1", 0))) as deaf:
+        # A broker's very first question about a group: librdkafka's own admin request dies of the answer.
+        settings, somewhere = Pipeline(broker.plaintext, tmp_path).settings(), Slot("somewhere", 0)
+        admin = Admin(connection_of(settings), Patience(limit=30))
+        assert admin.committed("nobody", [somewhere]) == {somewhere: None}
         hanging_up(deaf)
         tls = f"security.protocol=ssl,ssl.ca.location={broker.authority}"
         distrust = f"security.protocol=ssl,ssl.ca.location={other_authority(tmp_path / 'other.pem')}"
