@@ -24,7 +24,7 @@ _LOOKED_AT = (
 @with_settings(*_LOOKED_AT)
 @output_option
 def doctor(settings: Settings, output: str) -> None:
-    """Look at versions, settings, broker, topics, groups, state, transactions and clock; say how to fix each.
+    """Look at versions, settings, broker, topics, groups, retention, transactions and clock; say how to fix each.
 
     Exit 0 if there is no problem (warnings are none), 1 if there is one, 3 if no broker answers. Takes up to 12
     seconds more where a transaction is open, to see whether it ends.

@@ -119,14 +119,6 @@ def groups(totals: Iterable[Lag], members: Mapping[str, int], viewer: str) -> To
             yield WARNING, f"{seen}: nobody handles them", _CONSUME
 
 
-def state(disagreements: Iterable[str], misplaced: Iterable[Slot]) -> Told:
-    """Judge whether the state agrees with the committed offsets, and lies where the workers look for it."""
-    for told in disagreements:
-        yield PROBLEM, told, _BEGIN_ANEW
-    if lost := ", ".join(map(str, sorted(misplaced))):
-        yield PROBLEM, f"the averages topic got another number of partitions: no worker finds {lost}", _BEGIN_ANEW
-
-
 def transactions(held_back: Mapping[Slot, int], servers: str) -> Told:
     """Judge partitions whose readers are held back by a transaction that does not end."""
     for slot, offset in sorted(held_back.items()):

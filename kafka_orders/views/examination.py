@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
 from kafka_orders.domain.errors import BrokerError, KafkaOrdersError, NoBrokerError
-from kafka_orders.domain.records import Progress, Slot, load_progress, parse_key
+from kafka_orders.domain.records import Slot
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log import diagnosis, topics
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.clients import TRANSACTION_TIMEOUT_MS
 from kafka_orders.log.errors import unreached
-from kafka_orders.log.message import slot_of
 from kafka_orders.log.patience import Patience
 from kafka_orders.log.probe import await_broker
 from kafka_orders.log.reader import Reader
@@ -22,7 +21,6 @@ from kafka_orders.pipeline.startup import connection_of
 from kafka_orders.views import doctor
 from kafka_orders.views.doctor import OK, PROBLEM, WARNING, Finding, Told
 from kafka_orders.views.lag import lags, totals
-from kafka_orders.views.verify_agreement import Agreement
 
 _ANSWER_SECONDS = 5.0
 #: No transaction of ours may be open for longer; a producer of others may have a longer limit.
@@ -85,13 +83,12 @@ class _Examination:
             "topics": (self._topics, "all five exist, with the settings, partitions and copies they need"),
             "groups": (self._groups, ""),
             "retention": (self._retention, "no unread order is near its end"),
-            "state": (self._state, "it agrees with the committed offsets"),
             "clock": (self._clock, ""),
             "transactions": (self._transactions, "none holds back the readers of the pipeline's topics"),
         }
         for name, (check, well) in checks.items():
             try:
-                if name in ("groups", "retention", "state", "clock") and len(self.slots) < len(self.specs):
+                if name in ("groups", "retention", "clock") and len(self.slots) < len(self.specs):
                     raise BrokerError("topics are missing")
                 yield from _found(name, check(), well)
             except BrokerError as error:  # what may not be looked at is perhaps well
@@ -120,27 +117,6 @@ class _Examination:
         logs, committed = self.admin.bounds(slots), self.admin.committed(self.settings.group, slots)
         half = int(time.time() * 1000) - limit // 2
         return doctor.retention(logs, committed, self.admin.offsets_at(slots, half if limit > 0 else 0))
-
-    def _state(self) -> Told:
-        groups = {self.settings.topic: self.settings.group, self.settings.retry_topic: self.settings.retry_group}
-        before = {topic: self.admin.committed(group, self.slots[topic]) for topic, group in groups.items()}
-        held, misplaced = self._progress()
-        told: list[str] = []
-        for topic, group in groups.items():
-            after = self.admin.committed(group, self.slots[topic])
-            told += Agreement(topic, group, len(self.slots[topic]), before[topic], after).findings(held)
-        return doctor.state(told, misplaced)
-
-    def _progress(self) -> tuple[dict[Slot, Progress], set[Slot]]:
-        """Return the state's progress, and the slots whose key is not in the partition that workers read."""
-        changelog, held, misplaced = self.slots[self.settings.averages_topic], {}, set()
-        for message in self.reader.read(self.admin.bounds(changelog)):
-            key, value = parse_key(message.key()), message.value()
-            if key and key.product is None and value is not None:
-                held[key.slot] = load_progress(value)
-                if slot_of(message).partition != key.slot.partition % len(changelog):
-                    misplaced.add(key.slot)
-        return held, misplaced
 
     def _clock(self) -> Told:
         name = f"{self.settings.group}-doctor"

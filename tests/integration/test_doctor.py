@@ -14,7 +14,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from kafka_orders.domain.records import Progress, Slot, dump_progress
+from kafka_orders.domain.records import Slot
 from kafka_orders.local.checks import free_ports
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.patience import Patience
@@ -61,7 +61,7 @@ def test_all_is_well_before_and_after_work(line: Pipeline) -> None:
     upkeep.create(settings, lambda _: None)
     found = diagnose(line, 0)
     assert (of(found, "warning"), of(found, "problem")) == ([], [])
-    checks = "versions settings registry broker topics groups retention state clock transactions"
+    checks = "versions settings registry broker topics groups retention clock transactions"
     assert list(dict.fromkeys(one["check"] for one in found)) == checks.split()
     line.produce(20)
     role = line.start("-m", "kafka_orders", "consume")
@@ -73,7 +73,7 @@ def test_all_is_well_before_and_after_work(line: Pipeline) -> None:
 
 
 def test_what_is_wrong_is_found_in_one_go(line: Pipeline) -> None:
-    """Topics, settings, retention and state; each with its fix."""
+    """Topics, settings and retention; each with its fix."""
     settings = line.settings()
     upkeep.create(settings, lambda _: None)
     alter(line, settings.topic, "max.message.bytes", "2000000")
@@ -81,15 +81,12 @@ def test_what_is_wrong_is_found_in_one_go(line: Pipeline) -> None:
     alter(line, settings.averages_topic, "cleanup.policy", "delete")
     producer = Producer({"bootstrap.servers": line.bootstrap})
     producer.produce(settings.topic, b"x", partition=1, timestamp=int(time.time() * 1000) - 5 * DAY_MS)
-    # Worked on with another number of partitions: the key of partition 3 lies in 5.
-    state = dump_progress(Progress(settings.group, 0))
-    producer.produce(settings.averages_topic, state, f"{settings.topic}/3", partition=5)
     assert producer.flush(10) == 0
     found = diagnose(line, 1, MAX_RETRIES="9", SESSION_TIMEOUT_MS="2000", KAFKA="enable.auto.commit=true")
     room = 2_000_000 + 64 * 1024
     averages, retry, dlq = settings.averages_topic, settings.retry_topic, settings.dlq_topic
     problems, fixes = of(found, "problem"), {one["found"]: one["fix"] for one in found}
-    assert [check for check, _ in problems] == ["settings", "broker", "topics", "topics", "topics", "state"]
+    assert [check for check, _ in problems] == ["settings", "broker", "topics", "topics", "topics"]
     told = [text for _, text in problems]
     assert "enable.auto.commit moves offsets" in told[0]
     assert "session timeout of 2000 ms" in told[1]
@@ -98,7 +95,6 @@ def test_what_is_wrong_is_found_in_one_go(line: Pipeline) -> None:
     assert told[3] == f"topic {dlq}: max.message.bytes is 100000, should be {room}"
     assert fixes[told[3]].endswith(f"--topic {dlq} --add-config max.message.bytes={room}")
     assert told[4] == f"topic {averages}: cleanup.policy is delete, should be compact"
-    assert f"no worker finds {settings.topic}/3" in told[5]
     warnings = of(found, "warning")
     assert [check for check, _ in warnings] == ["topics", "groups", "retention"]
     assert "8 partitions, 1 copies on 1 brokers for 10 delays" in warnings[0][1]
@@ -110,7 +106,7 @@ def test_missing_topics_are_named(line: Pipeline) -> None:
     found = diagnose(line, 1)
     assert len(of(found, "problem")) == 5
     assert of(found, "problem")[1] == ("topics", f"topic {line.settings().retry_topic} does not exist")
-    assert [check for check, _ in of(found, "warning")] == ["groups", "retention", "state", "clock"]
+    assert [check for check, _ in of(found, "warning")] == ["groups", "retention", "clock"]
 
 
 @pytest.mark.slow

@@ -138,13 +138,6 @@ def test_work_without_a_worker_is_told(members: int, lag: int, waiting: int | No
     assert levels(doctor.groups(total, {"main": members}, "main")) == ["ok"]
 
 
-def test_state_that_does_not_agree_or_cannot_be_found() -> None:
-    """A problem each."""
-    assert levels(doctor.state([], [])) == []
-    assert levels(doctor.state(["one", "two"], [B, A])) == ["problem"] * 3
-    assert "no worker finds orders/0, orders/1" in next(doctor.state([], [B, A]))[1]
-
-
 def test_a_transaction_that_holds_back_readers() -> None:
     """Where it is, in the words that Kafka's tool takes."""
     ((level, _, fix),) = doctor.transactions({C: 7}, "here:1")
