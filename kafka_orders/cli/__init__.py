@@ -19,6 +19,7 @@ _VERBS = {
     "consume": "kafka_orders.cli.roles:consume",
     "demo": "kafka_orders.cli.demo:demo",
     "dlq": "kafka_orders.cli.dlq:dlq",
+    "doctor": "kafka_orders.cli.doctor:doctor",
     "lag": "kafka_orders.cli.views:lag",
     "produce": "kafka_orders.cli.roles:produce",
     "reset": "kafka_orders.cli.topics:reset",

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import click
 
 from kafka_orders.domain.settings import DECLARED, env_name
-from kafka_orders.sources import load
+from kafka_orders.sources import load_with_sources
 
 #: Settings that every command takes.
 COMMON = ("bootstrap_servers", "home", "name", "kafka")
 #: Flags whose name is shorter than the setting's.
 _SHORT = {"bootstrap_servers": "--bootstrap", "home": "--home"}
+
+_SOURCES = "kafka_orders.sources"
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,7 +34,9 @@ def with_settings(*names: str) -> Callable[[F], F]:
         @functools.wraps(command)
         def run(*args: Any, **kwargs: Any) -> Any:
             flags = {name: kwargs.pop(name) or None for name in offered}
-            return command(load(flags), *args, **kwargs)
+            settings, sources = load_with_sources(flags)
+            click.get_current_context().meta[_SOURCES] = sources
+            return command(settings, *args, **kwargs)
 
         decorated: Any = run
         for name in reversed(offered):
@@ -40,6 +44,12 @@ def with_settings(*names: str) -> Callable[[F], F]:
         return decorated  # type: ignore[no-any-return]
 
     return decorate
+
+
+def sources_of(context: click.Context) -> Mapping[str, str]:
+    """Return where each setting of the command came from that is not at its default."""
+    found: Mapping[str, str] = context.meta[_SOURCES]
+    return found
 
 
 def _option(name: str) -> Callable[[F], F]:

@@ -54,10 +54,10 @@ class Jar:
             return hashlib.file_digest(file, "sha256").hexdigest() == self.sha256
 
 
-def locked() -> list[Jar]:
-    """Return the jars of ``kafka.lock.toml``."""
-    text = resources.files("kafka_orders.local").joinpath("kafka.lock.toml").read_text(encoding="utf-8")
-    return [Jar(**fields) for fields in tomllib.loads(text)["jar"]]
+def locked(lock: Path | None = None) -> list[Jar]:
+    """Return the jars of a lock file, by default of our own ``kafka.lock.toml``."""
+    file = lock or resources.files("kafka_orders.local").joinpath("kafka.lock.toml")
+    return [Jar(**fields) for fields in tomllib.loads(file.read_text(encoding="utf-8"))["jar"]]
 
 
 def cache_folder(home: Path) -> Path:

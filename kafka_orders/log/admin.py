@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from kafka_orders.domain.errors import BrokerError
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.recovery import Bounds
-from kafka_orders.log.clients import Connection, kafka_error
+from kafka_orders.log.clients import Connection, dispose, kafka_error
 from kafka_orders.log.errors import denied
 from kafka_orders.log.patience import Patience
 
@@ -91,21 +91,35 @@ class Admin:
 
         return self.ask("read the log's bounds", question) if wanted else {}
 
+    def offsets_at(self, slots: Iterable[Slot], since_ms: int) -> dict[Slot, int]:
+        """Return each partition's first offset whose record is that young (epoch milliseconds); -1: none is."""
+        wanted, spec = list(slots), OffsetSpec.for_timestamp(since_ms)
+
+        def question(client: AdminClient) -> dict[Slot, int] | None:
+            found = _list_offsets(client, wanted, spec, IsolationLevel.READ_COMMITTED)
+            return found if all(offset >= -1 for offset in found.values()) else None
+
+        return self.ask("look for the age of records", question)
+
     def committed(self, group: str, slots: Iterable[Slot]) -> dict[Slot, int | None]:
-        """Return the group's committed offsets, waiting for transactions that hold some (KIP-447)."""
+        """Return the group's committed offsets, waiting for transactions that hold some (KIP-447).
+
+        A consumer asks: AdminClient.list_consumer_group_offsets ends the whole process by a segmentation fault
+        when the broker answers NOT_COORDINATOR (librdkafka issue 5040; seen here on a broker's first request).
+        """
         wanted = list(slots)
 
-        def question(client: AdminClient) -> dict[Slot, int | None]:
-            request = ConsumerGroupTopicPartitions(group, [TopicPartition(*slot) for slot in wanted])
-            futures = client.list_consumer_group_offsets(
-                [request], require_stable=True, request_timeout=_REQUEST_SECONDS
-            )
-            found = futures[group].result().topic_partitions or []
+        def question(_client: AdminClient) -> dict[Slot, int | None]:
+            # Its isolation level, read_committed, is what makes it wait.
+            asker = Consumer({**self._connection.reader(), "group.id": group})
+            try:
+                found = asker.committed([TopicPartition(*slot) for slot in wanted], _REQUEST_SECONDS)
+            finally:
+                dispose(asker)
             for one in found:
                 if one.error is not None:
                     raise KafkaException(one.error)
-            offsets = {Slot(one.topic, one.partition): one.offset for one in found}
-            return {slot: offset if (offset := offsets.get(slot, -1)) >= 0 else None for slot in wanted}
+            return {Slot(one.topic, one.partition): one.offset if one.offset >= 0 else None for one in found}
 
         return self.ask(f"read the committed offsets of {group}", question) if wanted else {}
 

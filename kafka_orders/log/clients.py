@@ -22,6 +22,18 @@ RETRY_BACKOFF_MS = 500
 TRANSACTION_TIMEOUT_MS = 10_000
 
 
+class _Overheard:
+    """The log, and an ear on it: that a listener hangs up (TLS or a login wanted) is only logged (measured)."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+
+    def log(self, level: int, text: str, *values: object) -> None:
+        _log.log(level, text, *values)
+        if "Disconnected" in (told := text % values):
+            self._tell(told)
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """How to reach the brokers: bootstrap servers, and librdkafka properties passed through as they are."""
@@ -40,7 +52,7 @@ class Connection:
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 1_000,
             "allow.auto.create.topics": False,
-            "logger": _log,
+            "logger": _log if self.on_error is None else _Overheard(self.on_error),
             "error_cb": self._heard,
         }
 
@@ -63,7 +75,7 @@ class Connection:
             "enable.partition.eof": True,
             "auto.offset.reset": "error",
             "fetch.queue.backoff.ms": 1,
-            "fetch.wait.max.ms": 50,
+            "fetch.wait.max.ms": 10,  # what the end of a partition waits for
             **self.properties,
             "isolation.level": "read_committed",
         }

@@ -5,6 +5,8 @@ The table stands in DESIGN.md ("What the calls raise"), measured on a real broke
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from confluent_kafka import KafkaError
 
 from kafka_orders.domain.errors import BrokerError
@@ -33,6 +35,38 @@ UNFIT = frozenset(
 
 #: The client tells how it is doing; it goes on by itself.
 INFORMATIONAL = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
+
+_START_ONE = (
+    "Start one with `kafka-orders broker start` (no Docker needed; from a clone:"
+    " `python -m kafka_orders broker start`)\nor with `docker compose up -d`,"
+    " or name another one in KAFKA_ORDERS_BOOTSTRAP_SERVERS."
+)
+
+
+#: What the client says -> what it means and what to do; the first that was heard counts, telling ones first.
+_UNREACHED = {
+    "SASL authentication error": ("it refuses user name or password", "Correct sasl.username and sasl.password"),
+    "mechanism handshake failed": ("it takes no such login", "Correct sasl.mechanism and security.protocol"),
+    "certificate verify failed": ("its certificate is not of an authority known here, or for another host name",
+                                  "Name the authority's certificate in ssl.ca.location"),
+    "connecting to a PLAINTEXT": ("TLS was spoken to a port without TLS", "Take ssl out of security.protocol"),
+    "SSL": ("the TLS handshake failed", "Check ssl.ca.location, ssl.certificate.location and ssl.key.location"),
+    "in state APIVERSION_QUERY": ("the port hangs up before any answer, as a TLS port does without TLS",
+                                  "Set security.protocol=ssl, or sasl_ssl with a login,"),
+    "Failed to resolve": ("the host name is unknown", ""),
+    "Connection refused": ("nothing listens there", ""),
+    "in state UP": ("it hangs up, as on somebody who does not log in", "Set security.protocol and sasl.mechanism"),
+}  # fmt: skip
+
+
+def unreached(heard: Iterable[str]) -> tuple[str, str]:
+    """Return why no broker answers, from what only the client's callbacks were told, and what to do."""
+    told = list(heard)
+    for words, (why, fix) in _UNREACHED.items():
+        for one in told:
+            if words in one:
+                return f"{why} ({one})", f"{fix} in KAFKA_ORDERS_KAFKA or --kafka." if fix else _START_ONE
+    return "nothing is heard from it", _START_ONE
 
 
 def denied(error: KafkaError, about: str) -> BrokerError | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from kafka_orders.domain.errors import SettingsError
 from kafka_orders.log.clients import Connection, kafka_error
 from kafka_orders.log.patience import Patience
 
@@ -24,10 +25,14 @@ def await_broker(connection: Connection, patience: Patience) -> None:
     """Wait for a first answer; one client all the time, so that a slow handshake gets through.
 
     Raises:
+        SettingsError: a client property is unknown or impossible.
         NoBrokerError: patience has a limit, and it has passed.
         StopRequested: a stop was asked for meanwhile.
     """
-    client = AdminClient(connection.admin())
+    try:
+        client = AdminClient(connection.admin())
+    except KafkaException as raised:
+        raise SettingsError(f"the Kafka client refuses its properties: {kafka_error(raised).str()}") from raised
     while True:
         try:
             client.list_topics(timeout=_REQUEST_SECONDS)

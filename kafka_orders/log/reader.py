@@ -15,15 +15,18 @@ from kafka_orders.log.message import slot_of
 from kafka_orders.log.patience import Patience
 
 _CHUNK = 500
-_STEP_SECONDS = 0.1
+#: consume() waits this long, in seconds, unless a whole chunk is there.
+_STEP_SECONDS = 0.02
+_METADATA_SECONDS = 5.0
 
 
 class Reader:
-    """A consumer without a group. Keep it: a new one costs about 0.6 s."""
+    """A consumer without a group. Keep it: a new one has to connect and to learn the topics."""
 
     def __init__(self, connection: Connection, patience: Patience) -> None:
         self._connection, self._patience = connection, patience
         self._consumer = Consumer(connection.reader())
+        self._known: set[str] = set()
 
     def read(self, ranges: Mapping[Slot, Bounds]) -> Iterator[Message]:
         """Yield the committed records of each range; ends when every range is read to its end.
@@ -37,6 +40,7 @@ class Reader:
         open_ends = {slot: bounds.end for slot, bounds in ranges.items() if bounds.end > bounds.start}
         if not open_ends:
             return
+        self._learn({slot.topic for slot in open_ends})
         self._consumer.assign(
             [TopicPartition(slot.topic, slot.partition, ranges[slot].start) for slot in open_ends]
         )
@@ -45,6 +49,16 @@ class Reader:
                 yield from self._step(open_ends)
         finally:
             self._consumer.unassign()
+
+    def _learn(self, topics: set[str]) -> None:
+        """Ask for the leaders before assigning: librdkafka looks for those it does not know once a second."""
+        for topic in topics - self._known:
+            try:
+                self._consumer.list_topics(topic, _METADATA_SECONDS)
+            except KafkaException as raised:
+                self._heed(kafka_error(raised), Slot(topic, -1))  # it finds them by itself, later
+            else:
+                self._known.add(topic)
 
     def _step(self, open_ends: dict[Slot, int]) -> Iterator[Message]:
         messages = self._consume()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -90,30 +90,43 @@ def _missing(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
     return [name for name in names if not counts.get(name)]
 
 
+#: What is wrong with a topic, and what to do.
+Fault = tuple[str, str]
+
+
 def check(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
     """Return what is wrong with the topics, one fix per line; empty when all is well."""
     wanted = list(wanted)
     counts = admin.partition_counts([one.name for one in wanted])
-    found = _configs(admin, [one.name for one in wanted if one.name in counts])
-    said: list[str] = []
-    for one in wanted:
-        if one.name not in counts:
-            said.append(f"topic {one.name} does not exist: `kafka-orders topics create` makes it")
+    found = configs(admin, [one.name for one in wanted if one.name in counts])
+    return [f"{what}: {fix}" for what, fix in faults(wanted, found)]
+
+
+def faults(wanted: Iterable[TopicSpec], found: Mapping[str, Mapping[str, str]]) -> list[Fault]:
+    """Return what is wrong with topics of which ``found`` has the settings; the first one holds the orders."""
+    specs = list(wanted)
+    largest = int(found.get(specs[0].name, {}).get("max.message.bytes", _ORDER_BYTES))
+    said: list[Fault] = []
+    for one in specs:
+        if one.name not in found:
+            said.append((f"topic {one.name} does not exist", "`kafka-orders topics create` makes it"))
             continue
-        said += _complaints(one, found[one.name])
+        config = dict(one.config)
+        if "max.message.bytes" in config:  # whatever fits in orders must fit in retry and dead letters
+            config["max.message.bytes"] = str(largest + _HEADER_ROOM)
+        said += _faults(one.name, config, found[one.name])
     return said
 
 
-def _complaints(spec: TopicSpec, has: dict[str, str]) -> list[str]:
-    said = []
-    for name, wanted in spec.config.items():
-        actual = has.get(name, "")
-        if not _suits(name, wanted, actual):
-            said.append(
-                f"topic {spec.name}: {name} is {actual}, should be {wanted}: kafka-configs --alter --topic"
-                f" {spec.name} --add-config {name}={wanted}"
-            )
-    return said
+def _faults(topic: str, config: dict[str, str], has: Mapping[str, str]) -> list[Fault]:
+    return [
+        (
+            f"topic {topic}: {name} is {actual}, should be {wanted}",
+            f"kafka-configs --alter --topic {topic} --add-config {name}={wanted}",
+        )
+        for name, wanted in config.items()
+        if not _suits(name, wanted, actual := has.get(name, ""))
+    ]
 
 
 def _suits(name: str, wanted: str, actual: str) -> bool:
@@ -126,7 +139,10 @@ def _suits(name: str, wanted: str, actual: str) -> bool:
     return True  # how tidy the changelog is kept is a matter of speed, not of right or wrong
 
 
-def _configs(admin: Admin, names: list[str]) -> dict[str, dict[str, str]]:
+def configs(admin: Admin, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the settings in force of topics that exist, by topic."""
+    names = list(names)
+
     def question(client: AdminClient) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
         futures = client.describe_configs(resources, request_timeout=10)

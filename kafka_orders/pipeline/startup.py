@@ -10,6 +10,7 @@ from kafka_orders.domain.settings import Settings
 from kafka_orders.log import topics
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.clients import Connection
+from kafka_orders.log.errors import unreached
 from kafka_orders.log.patience import Patience
 from kafka_orders.log.probe import await_broker
 
@@ -80,11 +81,6 @@ def contact(
 
 
 def no_broker(servers: str, heard: list[str]) -> str:
-    """Return what to say when nobody answers, with the reason that only the client's error callback knows."""
-    reason = f" ({heard[-1]})" if heard else ""
-    return (
-        f"no Kafka broker answers at {servers}{reason}. No order was touched.\n"
-        "Start one with `kafka-orders broker start` (no Docker needed; from a clone:"
-        " `python -m kafka_orders broker start`)\nor with `docker compose up -d`,"
-        " or name another one in KAFKA_ORDERS_BOOTSTRAP_SERVERS."
-    )
+    """Return what to say when nobody answers, with the reason that only the client's callbacks know."""
+    why, fix = unreached(heard)
+    return f"no Kafka broker answers at {servers}: {why}. No order was touched.\n{fix}"

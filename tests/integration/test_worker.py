@@ -19,6 +19,7 @@ from kafka_orders.pipeline.roles import Job, run_role
 from kafka_orders.pipeline.stop import Stop
 from kafka_orders.views.verify import verify
 from tests.support.pipeline import Pipeline
+from tests.support.waiting import eventually
 from tests.support.witness import Journal, account, encode, read_all
 
 pytestmark = pytest.mark.broker
@@ -268,7 +269,8 @@ def test_topics_are_created_as_the_design_says(line: Pipeline) -> None:
         [ConfigResource(ResourceType.TOPIC, settings.averages_topic, incremental_configs=[wrong])]
     ).values():
         future.result()
-    (said,) = upkeep.check(settings, lambda _: None)
+    # The controller answers before each broker has applied the change.
+    (said,) = eventually(lambda: upkeep.check(settings, lambda _: None), 10)
     assert "cleanup.policy is delete, should be compact" in said
     checked = line.run("topics", "check")
     assert (checked.returncode, "cleanup.policy" in checked.stdout) == (1, True)
