@@ -157,7 +157,7 @@ def test_the_sdist_holds_its_documents_and_nobody_s_name(dist: Dist) -> None:
     """What README.md links to is there; no user, no group."""
     with tarfile.open(dist.sdist) as file:
         members = {one.name.partition("/")[2]: one for one in file.getmembers()}
-    linked = re.findall(r"\]\((\w+(?:\.md)?)\)", (ROOT / "README.md").read_text())
+    linked = re.findall(r"\]\(([\w/-]+(?:\.md)?)\)", (ROOT / "README.md").read_text())
     assert {"DESIGN.md", "LICENSE", *linked, "requirements.txt", "pyproject.toml"} <= set(members)
     assert {(one.uid, one.gid, one.uname, one.gname, one.mtime) for one in members.values()} == {
         (0, 0, "", "", int(EPOCH))

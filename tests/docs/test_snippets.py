@@ -23,7 +23,7 @@ from tests.support.waiting import eventually
 from tests.support.witness import read_all
 
 #: Other people's programs that a page may name.
-STRANGERS = {".", "activate", "export", "pip", "pkill", "set"}
+STRANGERS = {".", "activate", "docker", "export", "pip", "pkill", "set"}
 FOLLOWED = [page for page in PAGES if any(one.treatment in ("run", "start") for one in blocks(page))]
 
 
@@ -102,6 +102,8 @@ def test_every_command_exists(block: Block, line: str) -> None:
         assert arguments[0] in known or (ROOT / arguments[0]).is_file(), f"{block}: {line}"
     else:
         assert program in STRANGERS, f"{block}: {line}"
+        files = [one for one in arguments if one.endswith((".yml", ".yaml", ".txt"))]
+        assert [one for one in files if not (ROOT / one).is_file()] == [], f"{block}: {line}"
 
 
 def check_verb(arguments: list[str], where: str) -> None:
@@ -139,6 +141,15 @@ def test_recorded_figures_add_up(block: Block) -> None:
     steps = re.findall(r"^\d\. (?:\d+ )?([a-z]+(?: [a-z]+)?)", block.text, re.M)
     assert len(steps) == 7
     assert [step for step in steps if step not in told] == []
+
+
+def test_the_presenter_uncomments_what_is_there() -> None:
+    """The tutorial's lines are those of the example app."""
+    (block,) = (one for one in treated("example") if one.page.name == "tutorial.md")
+    app = (ROOT / "consumer/main_consumer.py").read_text()
+    first, *lines = block.text.splitlines()
+    assert first.split("(")[0] in app
+    assert "\n".join(f"    # {line[4:]}" for line in lines) in app
 
 
 def test_shown_output_is_compared_line_by_line() -> None:
