@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import itertools
 import re
 import shlex
 import tomllib
@@ -21,9 +22,12 @@ from kafka_orders.sources import load
 from tests.docs.snippets import ALL, PAGES, ROOT, Block, Reader, blocks, prints, treated
 from tests.support.waiting import eventually
 from tests.support.witness import read_all
+from tools.reference import commands
 
 #: Other people's programs that a page may name.
 STRANGERS = {".", "activate", "docker", "export", "pip", "pkill", "set"}
+#: Flags of theirs.
+FOREIGN_FLAGS = {"--strict"}
 FOLLOWED = [page for page in PAGES if any(one.treatment in ("run", "start") for one in blocks(page))]
 
 
@@ -115,6 +119,21 @@ def check_verb(arguments: list[str], where: str) -> None:
         command, rest = found, rest[1:]
     if not {"-h", "--help", "--version"} & set(rest):
         command.make_context(where, list(rest))  # raises a usage error
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_commands_and_flags_in_the_text_exist(page: Path) -> None:
+    """What stands in backticks: whole commands of ours, and flags of any of them."""
+    text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text())
+    flags = {flag for _, command in commands(root, "") for one in command.params for flag in one.opts}
+    for span in re.findall(r"`([^`]+)`", text):
+        words = span.replace("python -m kafka_orders", "kafka-orders").split()
+        assert {word for word in words if re.fullmatch(r"--[a-z-]+", word)} <= flags | FOREIGN_FLAGS, span
+        if words[:1] == ["kafka-orders"] and words[1:2] not in ([], ["VERB"]):
+            path = "kafka-orders"
+            for word in itertools.takewhile(str.isalpha, words[1:]):
+                path += f" {word}"
+            assert path in dict(commands(root, "kafka-orders")), f"{page.name}: {span}"
 
 
 @pytest.mark.parametrize("block", treated("settings"), ids=named)
