@@ -24,12 +24,18 @@ class Retry:
     attempt: int
     after_ms: int | None = None
 
+    def __str__(self) -> str:
+        return f"retry {self.attempt}"
+
 
 @dataclass(frozen=True, slots=True)
 class Dead:
     """The record goes to `orders_dlq` after ``retries`` retries."""
 
     retries: int
+
+    def __str__(self) -> str:
+        return "dead letter queue"
 
 
 Decision = Retry | Dead

@@ -92,8 +92,8 @@ class Story:
         if self._clock() - self._routed_at < _SAMPLE_EVERY:
             return
         one = routed[-1]
-        example = f"{one.origin}, {one.decision}: {one.failure.message}"
-        said = f"routed {self._routed_since} failures, the last of them {example}"
+        example = f"{one.origin} -> {one.decision}: {one.failure.message}"
+        said = f"failures routed: {self._routed_since}, the last of them {example}"
         self._tell("routed", said, count=self._routed_since)
         self._routed_since, self._routed_at = 0, self._clock()
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from kafka_orders.deadletters.watch import printable
 from kafka_orders.domain.averages import Tally
 from kafka_orders.domain.order import DEFAULT_ID
-from kafka_orders.domain.policy import Retry
 from kafka_orders.pipeline.batch import Batch, Routed
 from kafka_orders.pipeline.state import State
 
@@ -63,8 +62,7 @@ class Console:
 def failure_line(routed: Routed) -> str:
     """Return one line for a failure: which record, where it goes, why."""
     key = printable(routed.message.key()) or str(routed.origin)
-    where = f"retry {routed.decision.attempt}" if isinstance(routed.decision, Retry) else "dead letter queue"
-    return f"{key}  failed -> {where}: {printable(routed.failure.message)}"
+    return f"{key}  failed -> {routed.decision}: {printable(routed.failure.message)}"
 
 
 def name_of(order: object, id_field: str | None = DEFAULT_ID) -> str:

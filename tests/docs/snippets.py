@@ -146,9 +146,8 @@ class Reader:
             "KAFKA_ORDERS_SESSION_TIMEOUT_MS": "6000",
         }
 
-    def follow(self, page: Path) -> int:
-        """Do all that a page says, in its order; return how many blocks were run."""
-        done = 0
+    def follow(self, page: Path) -> None:
+        """Do all that a page says, in its order."""
         for block in blocks(page):
             match block.treatment:
                 case "settings":
@@ -160,10 +159,6 @@ class Reader:
                 case "run":
                     for command, wanted in block.steps:
                         self.see(block, command, wanted)
-                case _:
-                    continue
-            done += 1
-        return done
 
     def see(self, block: Block, command: str, wanted: str) -> None:
         """Run a command and compare what it prints."""
@@ -201,6 +196,10 @@ class Reader:
         """Wait until every role has its partitions."""
         for role in self.roles.values():
             eventually(lambda role=role: re.search("restored|watching", role.text()), 30, role.text())
+
+    def stop(self) -> set[int]:
+        """Ctrl-C in every terminal; return the exit codes."""
+        return {role.stop() for role in self.roles.values()}
 
     def close(self) -> None:
         """End whatever still runs."""

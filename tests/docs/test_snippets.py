@@ -16,12 +16,15 @@ from confluent_kafka.admin import AdminClient
 
 from kafka_orders.cli import root
 from kafka_orders.domain.errors import BrokerError
-from kafka_orders.domain.settings import Settings
+from kafka_orders.log import topics
+from kafka_orders.log.admin import Admin
+from kafka_orders.log.clients import Connection
+from kafka_orders.log.patience import Patience
 from kafka_orders.pipeline import upkeep
 from kafka_orders.sources import load
 from tests.docs.snippets import ALL, PAGES, ROOT, Block, Reader, blocks, prints, treated
 from tests.support.waiting import eventually
-from tests.support.witness import read_all
+from tests.support.witness import decode, read_all
 from tools.reference import commands
 
 #: Other people's programs that a page may name.
@@ -194,37 +197,55 @@ def reader(bootstrap: str, tmp_path: Path) -> Iterator[Reader]:
 
 
 @pytest.mark.broker
-@pytest.mark.parametrize("page", [page for page in FOLLOWED if page.name != "schema.md"], ids=named)
+@pytest.mark.parametrize("page", FOLLOWED, ids=named)
 def test_a_page_does_what_it_says(page: Path, reader: Reader) -> None:
-    """Followed from top to bottom on a real broker."""
-    assert reader.follow(page) > 0
-
-
-@pytest.mark.broker
-def test_the_payments_run_from_the_page_as_it_stands(reader: Reader) -> None:
-    """Another topic, another schema, another handler: counted, tried again, dead, proved."""
-    settings = load({"name": "payments", "bootstrap_servers": reader.bootstrap}, environ={}, folder=reader.folder)
+    """Followed from top to bottom on a real broker; what it made there is removed again."""
+    told = {name for block in blocks(page) for name in re.findall(r"--name (\w+)", block.text)}
+    lines = {name: load({"name": name, "bootstrap_servers": reader.bootstrap}, environ={}, folder=reader.folder)
+             for name in told}  # fmt: skip
+    outputs = {name for block in blocks(page) for name in re.findall(r"--output-topic (\w+)", block.text)}
+    ours = outputs.union(*(upkeep.names(one) for one in lines.values()))
     there = AdminClient({"bootstrap.servers": reader.bootstrap}).list_topics(timeout=10).topics
-    assert not there.keys() & set(upkeep.names(settings)), "this broker has a pipeline called payments: not ours"
+    assert not there.keys() & ours, "this broker has topics of the page's names already: not ours"
     try:
-        reader.follow(ROOT / "docs/howto/schema.md")
-        viewer = reader.roles["python payments.py dlq"]
-        eventually(lambda: "error: more than we may book" in viewer.text(), 20, viewer.text())
-        (dead,) = read_all(reader.bootstrap, settings.dlq_topic)
-        (retried,) = read_all(reader.bootstrap, settings.retry_topic)
-        assert (dead.key(), dict(dead.headers())["x-exception-fqcn"].decode()) == (
-            b"FR01", "kafka_orders.domain.errors.PermanentError",
-        )  # fmt: skip
-        assert (retried.key(), dict(retried.headers())["error"]) == (b"NL01", b"the bank is busy")
-        assert [role.stop() for role in reader.roles.values()] == [0, 0, 0]
+        reader.follow(page)
+        AFTERWARDS.get(page.name, lambda _reader: None)(reader)
+        assert reader.stop() <= {0}
     finally:
         reader.close()
-        eventually(lambda: removed(settings), 20, "the pipeline called payments is removed again")
+        groups = [name for one in lines.values() for name in (one.group, one.retry_group, one.dlq_group)]
+        if lines:
+            eventually(lambda: removed(reader.bootstrap, ours, groups), 20, "what the page made is removed")
 
 
-def removed(settings: Settings) -> bool:
+def payments(reader: Reader) -> None:
+    """The page's one dead letter and one retry, by their own clients; the viewer shows why."""
+    viewer = reader.roles["python payments.py dlq"]
+    eventually(lambda: "error: more than we may book" in viewer.text(), 20, viewer.text())
+    (dead,) = read_all(reader.bootstrap, "payments_dlq")
+    (retried,) = read_all(reader.bootstrap, "payments_retry")
+    assert dead.key() == b"FR01"
+    assert dict(dead.headers())["x-exception-fqcn"] == b"kafka_orders.domain.errors.PermanentError"
+    assert (retried.key(), dict(retried.headers())["error"]) == (b"NL01", b"the bank is busy")
+
+
+def invoices(reader: Reader) -> None:
+    """What the handler returned stands in the output topic, committed, under the order's key."""
+    sent = {one.key(): decode(one.value()) for one in read_all(reader.bootstrap, "billing")}
+    found = {one.key(): decode(one.value()) for one in read_all(reader.bootstrap, "invoices")}
+    assert len(found) == len(sent) == 3
+    assert {key: order["price"] for key, order in found.items()} == {
+        key: pytest.approx(order["price"] * 1.2) for key, order in sent.items()
+    }
+
+
+AFTERWARDS = {"schema.md": payments, "handler.md": invoices}
+
+
+def removed(bootstrap: str, names: set[str], groups: list[str]) -> bool:
+    admin = Admin(Connection(bootstrap), Patience(limit=20))
     try:
-        upkeep.reset(settings, lambda _: None)
+        topics.delete(admin, names, groups)
     except BrokerError:  # the members that a failed test killed are still remembered
         return False
     return True
