@@ -7,6 +7,7 @@ from kafka_orders.domain.errors import KafkaOrdersError, PermanentError, RetryAf
 from kafka_orders.domain.headers import Origin, retry_count
 from kafka_orders.domain.settings import Settings
 from kafka_orders.pipeline.desk import Meta, send_to_dlq, send_to_retry
+from kafka_orders.pipeline.stop import Stop
 from kafka_orders.sources import from_environment
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "PermanentError",
     "RetryAfter",
     "Settings",
+    "Stop",
     "TemporaryError",
     "from_environment",
     "retry_count",

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, cast, get_args
 
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.order import DEFAULT_ID, Contract
-from kafka_orders.domain.settings import Layer, Settings, build
+from kafka_orders.domain.settings import Layer, Settings, build, refuse_shared_topics
 from kafka_orders.formats.avro import AvroFormat, format_of
 from kafka_orders.pipeline.desk import SendToDlq, SendToRetry, send_to_dlq, send_to_retry
 from kafka_orders.pipeline.handlers import Encode, Handler, accept
@@ -90,8 +90,12 @@ class App:
         self._no_id = id_field is None
         self._defaults = {key: value for key, value in told.items() if value} | dict(defaults or {})
 
-    def run(self, settings: Settings | None = None, *, role: RoleName | None = None) -> Ended:
-        """Work until Ctrl-C or SIGTERM: the batch is finished and committed, the group is left.
+    def run(
+        self, settings: Settings | None = None, *, role: RoleName | None = None, stop: Stop | None = None
+    ) -> Ended:
+        """Work until Ctrl-C, SIGTERM or ``stop.request()``; the batch is finished and committed, the group left.
+
+        On another thread than the main one only ``stop`` ends it.
 
         Raises:
             KafkaOrdersError: with a message for people and an ``exit_code``.
@@ -100,8 +104,8 @@ class App:
         logs.set_up(found.log_format)
         job = self.job(found)
         console = Console(write_line, id_field=job.contract.id_field)
-        with Stop().on_signals() as stop:
-            return run_role(role or self._role, found, job, console, stop)
+        with (stop or Stop()).on_signals() as asked:
+            return run_role(role or self._role, found, job, console, asked)
 
     def main(self, role: str | None = None, settings: Settings | None = None) -> NoReturn:
         """Run as a program: ``main``, ``retry``, or ``dlq``, which shows the dead letters.
@@ -128,7 +132,11 @@ class App:
         Raises:
             SettingsError: a source holds an unknown name or an impossible value.
         """
-        return build([Layer("program", self._defaults)])[0] if apart else load(defaults=self._defaults)
+        if not apart:
+            return load(defaults=self._defaults)
+        settings, sources = build([Layer("program", self._defaults)])
+        refuse_shared_topics(settings, sources)
+        return settings
 
     def job(self, settings: Settings) -> Job:
         """Return what a worker does with each order.

@@ -14,7 +14,7 @@ import platformdirs
 from dotenv import dotenv_values
 
 from kafka_orders.domain.errors import SettingsError
-from kafka_orders.domain.settings import DECLARED, ENV_PREFIX, Layer, Settings, build
+from kafka_orders.domain.settings import DECLARED, ENV_PREFIX, Layer, Settings, build, refuse_shared_topics
 
 TOML_NAME = "kafka-orders.toml"
 DOTENV_NAME = ".env"
@@ -53,6 +53,7 @@ def load_with_sources(
             Layer("program", defaults or {}),
         ]
     )
+    refuse_shared_topics(settings, sources)
     return replace(settings, home=str(home_folder(settings.home))), sources
 
 

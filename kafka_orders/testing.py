@@ -11,9 +11,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from kafka_orders.app import App
 from kafka_orders.domain import headers
@@ -22,7 +23,8 @@ from kafka_orders.domain.settings import Settings
 from kafka_orders.log.message import Message
 from kafka_orders.pipeline.batch import Batch, SlotBatch
 from kafka_orders.pipeline.handlers import Handler
-from kafka_orders.pipeline.roles import Job
+from kafka_orders.pipeline.handling import Handling
+from kafka_orders.pipeline.roles import RoleName
 
 __all__ = ["Outcome", "outcomes", "settled"]
 
@@ -63,43 +65,55 @@ def outcomes(
     Raises:
         SettingsError: the handler or the app cannot be used, as at the start of a role.
     """
-    app = handler if isinstance(handler, App) else App(handler)
-    found = settings or app.settings(apart=True)
-    job = app.job(found)
-    return [_outcome(job, found, one, number, attempt) for number, one in enumerate(orders)]
+    with _bench(handler, settings) as bench:
+        return [bench.outcome(one, number, attempt) for number, one in enumerate(orders)]
 
 
 def settled(handler: Handler | App, order: Given, *, settings: Settings | None = None) -> list[Outcome]:
     """Return the outcomes of an order's whole journey, its retries played at once; the last one is final."""
-    journey = outcomes(handler, [order], settings=settings)
-    while journey[-1].kind == "retry":
-        journey += outcomes(handler, [order], attempt=journey[-1].attempt, settings=settings)
-    return journey
+    with _bench(handler, settings) as bench:
+        journey = [bench.outcome(order, 0, 0)]
+        while journey[-1].kind == "retry":
+            journey.append(bench.outcome(order, 0, journey[-1].attempt))
+        return journey
 
 
-def _outcome(job: Job, settings: Settings, given: Given, number: int, attempt: int) -> Outcome:
-    payload = _payload(job, given)
-    held: list[tuple[str, str | bytes | None]] = [(headers.RETRY_COUNT, str(attempt).encode())] if attempt else []
-    message = Message(
-        topic=settings.topic, partition=0, offset=number, key=str(number).encode(), value=payload, headers=held,
-        timestamp=(1, 0),
-    )  # fmt: skip
-    handling, _, results = job.handling(settings, "retry" if attempt else "main")
-    batch = Batch()
-    try:
-        handling.handle([message], batch, float("inf"))
-    finally:
-        results.close()
-    (part,) = batch.slots.values()
-    return _told(part, settings.policy, attempt)
+class _Bench:
+    """Both roles of an app, each with one event loop for all its orders, as in production."""
+
+    def __init__(self, app: App, settings: Settings, opened: ExitStack) -> None:
+        self._settings, self._job = settings, app.job(settings)
+        self._roles: dict[RoleName, Handling] = {}
+        for role in get_args(RoleName):
+            self._roles[role], _, results = self._job.handling(settings, role)
+            opened.callback(results.close)
+
+    def outcome(self, given: Given, number: int, attempt: int) -> Outcome:
+        """Run one order; ``attempt`` beyond 0 is the retry role's."""
+        count = str(attempt).encode()
+        held: list[tuple[str, str | bytes | None]] = [(headers.RETRY_COUNT, count)] if attempt else []
+        message = Message(
+            topic=self._settings.topic, partition=0, offset=number, key=str(number).encode(),
+            value=self._payload(given), headers=held, timestamp=(1, 0),
+        )  # fmt: skip
+        batch = Batch()
+        self._roles["retry" if attempt else "main"].handle([message], batch, float("inf"))
+        (part,) = batch.slots.values()
+        return _told(part, self._settings.policy, attempt)
+
+    def _payload(self, given: Given) -> bytes | None:
+        if isinstance(given, bytes) or given is None:
+            return given
+        if self._job.encode is None:
+            raise ValueError("the app has a decode of its own and no encode=: hand in bytes")
+        return self._job.encode(dict(given))
 
 
-def _payload(job: Job, given: Given) -> bytes | None:
-    if isinstance(given, bytes) or given is None:
-        return given
-    if job.encode is None:
-        raise ValueError("the app has a decode of its own and no encode=: hand in bytes")
-    return job.encode(given)
+@contextmanager
+def _bench(handler: Handler | App, settings: Settings | None) -> Iterator[_Bench]:
+    app = handler if isinstance(handler, App) else App(handler)
+    with ExitStack() as opened:
+        yield _Bench(app, settings or app.settings(apart=True), opened)
 
 
 def _told(part: SlotBatch, policy: RetryPolicy, attempt: int) -> Outcome:
@@ -109,6 +123,8 @@ def _told(part: SlotBatch, policy: RetryPolicy, attempt: int) -> Outcome:
         return Outcome("processed", attempt, output=part.results[0][1] if part.results else None)
     (one,) = part.routed
     failure = one.failure
+    if failure.fqcn == "builtins.KeyboardInterrupt":
+        raise KeyboardInterrupt  # it was meant for the test, not for the handler
     if isinstance(one.decision, Retry):
         wait = replace(policy, jitter=0.0).wait_ms(one.decision.attempt, "", one.decision.after_ms) / 1000
         return Outcome("retry", one.decision.attempt, wait, failure.message, failure.fqcn, failure.stage)

@@ -6,7 +6,9 @@ choose an outcome (:class:`TemporaryError` and friends) stand here too: they are
 
 from __future__ import annotations
 
+from datetime import timedelta
 from math import ceil
+from typing import Any
 
 #: A handler cannot ask for a longer wait: one hour in seconds.
 LONGEST_WAIT_SECONDS = 3_600
@@ -113,14 +115,23 @@ class RetryAfter(TemporaryError):  # noqa: N818  the public name of the design: 
     It is a temporary failure like any other, and counts as a retry; only the wait is the handler's.
     """
 
-    def __init__(self, seconds: float, message: str = "") -> None:
-        super().__init__(message or f"retry after {seconds:g} s")
-        self.seconds = seconds
+    def __init__(self, seconds: float | str | timedelta, message: str = "") -> None:
+        """``seconds`` as a number, as a server's Retry-After header tells them, or as a timedelta."""
+        #: None where it makes no sense: the wait is the policy's then.
+        self.seconds = _seconds(seconds)
+        when = "later" if self.seconds is None else f"after {self.seconds:g} s"
+        super().__init__(message or f"retry {when}")
 
     @property
     def milliseconds(self) -> int | None:
         """The wait in whole milliseconds, never shorter than asked for; None for what makes no sense."""
-        asked = getattr(self, "seconds", None)  # a subclass is a stranger's code
-        if not isinstance(asked, int | float) or not asked >= 0:
-            return None
-        return ceil(min(asked, LONGEST_WAIT_SECONDS) * 1000)
+        asked = _seconds(getattr(self, "seconds", None))  # a subclass is a stranger's code
+        return None if asked is None else ceil(min(asked, LONGEST_WAIT_SECONDS) * 1000)
+
+
+def _seconds(told: Any) -> float | None:
+    try:
+        seconds = told.total_seconds() if isinstance(told, timedelta) else float(told)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if seconds >= 0 else None

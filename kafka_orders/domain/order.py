@@ -62,7 +62,9 @@ class Contract:
                 raise InvalidOrderError(f"field {error.args[0]} is missing") from None
             except (TypeError, IndexError):
                 raise InvalidOrderError(f"not a record with fields: {order!r:.80}") from None
-            raise InvalidOrderError(self._complaint(order, value))
+            if complaint := self._complaint(order, value):
+                raise InvalidOrderError(complaint)
+            return group, value  # the number 0 is an id
 
         return validate
 
@@ -75,8 +77,10 @@ class Contract:
         return self.validator()(order)
 
     def _complaint(self, order: Order, value: float) -> str:
-        if self.id_field is not None and not order[self.id_field]:
+        if self.id_field is not None and order[self.id_field] in ("", b"", None):
             return f"field {self.id_field} is empty"
+        if 0.0 <= value < LARGEST_VALUE:
+            return ""
         return f"field {self.value_field} is {value!r}: not a finite number that is zero or more"
 
 

@@ -104,7 +104,8 @@ def build(layers: Iterable[Layer]) -> tuple[Settings, dict[str, str]]:
     chosen: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for layer in layers:
-        for name, raw in layer.values.items():
+        named = _named(str(layer.values.get("name") or ""))
+        for name, raw in {**named, **layer.values}.items():
             if name not in DECLARED:
                 close = get_close_matches(name, DECLARED, 1)
                 hint = f"; did you mean {close[0]}?" if close else ""
@@ -112,9 +113,7 @@ def build(layers: Iterable[Layer]) -> tuple[Settings, dict[str, str]]:
             if name not in chosen:
                 chosen[name] = _value(name, raw, layer.name)
                 sources[name] = layer.name
-    settings = Settings(**{**_named(chosen.get("name", "")), **chosen})
-    _refuse_shared_topics(settings, sources)
-    return settings, sources
+    return Settings(**chosen), sources
 
 
 def _named(name: str) -> dict[str, str]:
@@ -127,8 +126,12 @@ def _named(name: str) -> dict[str, str]:
     return topics | {setting: f"{name}-{word}-group" for setting, word in groups.items()}
 
 
-def _refuse_shared_topics(settings: Settings, sources: Mapping[str, str]) -> None:
-    """Refuse one topic in two places: what is written to it would come back as something else."""
+def refuse_shared_topics(settings: Settings, sources: Mapping[str, str]) -> None:
+    """Refuse one topic in two places: what is written to it would come back as something else.
+
+    Raises:
+        SettingsError: naming both settings, and where they come from.
+    """
     held: dict[str, str] = {}
     for name in (one for one in DECLARED if one.endswith("topic")):
         topic = getattr(settings, name)

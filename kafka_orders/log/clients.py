@@ -12,6 +12,12 @@ from confluent_kafka import KafkaError, KafkaException
 
 ClientConfig = dict[str, Any]
 
+#: Properties of a group's members, which bind each other: one alone is refused where there is no group.
+_OF_MEMBERS = frozenset(
+    {"max.poll.interval.ms", "session.timeout.ms", "heartbeat.interval.ms", "group.instance.id",
+     "partition.assignment.strategy", "group.protocol", "group.remote.assignor"}
+)  # fmt: skip
+
 #: librdkafka's own log lines go to Python's logging, not to stderr.
 _log = logging.getLogger("kafka_orders.client")
 
@@ -76,7 +82,7 @@ class Connection:
             "auto.offset.reset": "error",
             "fetch.queue.backoff.ms": 1,
             "fetch.wait.max.ms": 10,  # what the end of a partition waits for
-            **self.properties,
+            **{name: value for name, value in self.properties.items() if name not in _OF_MEMBERS},
             "isolation.level": "read_committed",
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ _DAY_MS = 24 * 3_600_000
 #: Kafka's default of max.message.bytes; retry and DLQ take this and our headers.
 _ORDER_BYTES = 1_048_588
 _HEADER_ROOM = 64 * 1024
+_KEY_ROOM = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,13 @@ def specs(settings: Settings) -> list[TopicSpec]:
 def output_spec(settings: Settings) -> list[TopicSpec]:
     """Return the output topic, where there is one. It is yours: created if missing, never checked or deleted."""
     return [TopicSpec(settings.output_topic, settings.partitions, {})] if settings.output_topic else []
+
+
+def most_result_bytes(admin: Admin, output_topic: str) -> int:
+    """Return the most bytes of a value that the output topic takes beside a key of ordinary length."""
+    if not output_topic:
+        return sys.maxsize
+    return int(configs(admin, [output_topic])[output_topic]["max.message.bytes"]) - _KEY_ROOM
 
 
 def create_missing(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:

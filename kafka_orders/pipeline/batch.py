@@ -70,6 +70,8 @@ class Batch:
     slots: dict[Slot, SlotBatch] = field(default_factory=dict)
     size: int = 0
     sample: list[Counted] = field(default_factory=list)
+    #: The record that was handled last.
+    latest: tuple[Slot, int] | None = None
 
     def part(self, slot: Slot, offset: int) -> SlotBatch:
         """Return the part of ``slot``; ``offset`` is that of its first record."""
@@ -104,36 +106,56 @@ class Batch:
 
 
 class BatchLimit:
-    """How many records a transaction may hold: halved while the broker refuses a batch for its records."""
+    """How many records a transaction may hold: halved while a batch cannot be committed for its records."""
 
     #: Refusals at the same offsets before the batch is halved.
     patience = 3
 
     def __init__(self, full: int) -> None:
         self._full = self.current = full
-        self._starts: frozenset[tuple[Slot, int]] = frozenset()
-        self._refusals = 0
+        #: How often what begins there was refused; forgotten once a commit has moved past it.
+        self._refusals: dict[tuple[Slot, int], int] = {}
 
-    def succeeded(self) -> None:
-        """Tell that a batch was committed."""
-        self.current, self._refusals = self._full, 0
+    def succeeded(self, batch: Batch) -> None:
+        """Tell that a batch was committed. What was refused before counts on until it is committed itself."""
+        for slot, part in batch.slots.items():
+            for known in [one for one in self._refusals if one[0] == slot and one[1] < part.next_offset]:
+                del self._refusals[known]
+        if not self._refusals:
+            self.current = self._full
 
     def refused(self, batch: Batch, why: str) -> None:
-        """Tell that a batch could not be committed for what its records are, or how long they took.
-
-        ``why`` ends with what to do about it.
+        """Tell that the broker refused a batch for what its records are; ``why`` ends with what to do about it.
 
         Raises:
             UncommittableError: a single record was refused for good.
         """
-        same = bool(batch.starts() & self._starts)
-        self._starts, self._refusals = batch.starts(), self._refusals + 1 if same else 1
-        if self._refusals < self.patience:
+        starts = batch.starts()
+        times = 1 + max(self._refusals.get(start, 0) for start in starts)
+        self._refusals.update(dict.fromkeys(starts, times))
+        if times < self.patience:
             return
         if batch.size == 1:
-            (slot, offset), *_ = self._starts
-            raise UncommittableError(
-                f"record {slot}/{offset} cannot be committed: {why}, and start again. It is not lost: it stays"
-                f" in {slot.topic}, and nothing behind it is handled."
-            )
-        self.current, self._refusals = max(1, min(self.current, batch.size) // 2), 0
+            raise _uncommittable(*next(iter(starts)), why)
+        self.current = max(1, min(self.current, batch.size) // 2)
+        self._refusals.update(dict.fromkeys(starts, 0))
+
+    def outlasted(self, batch: Batch, why: str) -> None:
+        """Tell that the last record of a batch took longer than the group waits: it goes alone from now on.
+
+        Raises:
+            UncommittableError: it did so for good.
+        """
+        if batch.latest is None:
+            return
+        self._refusals[batch.latest] = self._refusals.get(batch.latest, 0) + 1
+        if self._refusals[batch.latest] >= self.patience:
+            raise _uncommittable(*batch.latest, why)
+        self.current = 1
+
+
+def _uncommittable(slot: Slot, offset: int, why: str) -> UncommittableError:
+    return UncommittableError(
+        f"record {slot}/{offset} cannot be committed: {why}, and start again. It is not lost: it stays in"
+        f" {slot.topic}, and nothing behind it is handled."
+    )

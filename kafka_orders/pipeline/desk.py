@@ -7,6 +7,7 @@ batch a call *is* the outcome of the record being handled; outside there is noth
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -37,7 +38,8 @@ def send_to_retry(msg: Any, error_msg: str, retry_count: int = 0) -> None:
         OutsideBatchError: no record is being handled, or ``msg`` is another one.
     """
     desk = _at_desk(msg)
-    desk.route(desk.policy.after(max(0, retry_count), desk.error), str(error_msg))
+    retries = max(desk.retries(desk.at_hand), retry_count)  # else a record that says 0 would be retried for ever
+    desk.route(desk.policy.after(retries, desk.error), str(error_msg))
 
 
 def send_to_dlq(msg: Any, error_msg: str) -> None:
@@ -54,6 +56,11 @@ def _at_desk(msg: Any) -> Desk:
     desk = _current.get()
     if desk is None or desk.message is None:
         raise OutsideBatchError
+    if threading.get_ident() != desk.thread:
+        raise OutsideBatchError(
+            "a send function was called on another thread than the handler's: by the time it is heard there,"
+            " another record may be at hand; nothing was routed. Return or raise, and send from the handler"
+        )
     if msg is not desk.message and isinstance(msg, Message) and _place(msg) != _place(desk.message):
         raise OutsideBatchError(
             f"record {_place(msg)} is not the one being handled ({_place(desk.message)}); nothing was routed"
@@ -94,11 +101,17 @@ class Desk:
     ) -> None:
         self.policy = policy
         self.message: Message | None = None
+        self.thread = 0
         self.routed: Routed | None = None
         self._source_is_retry = source_is_retry
         self._to_retry, self._to_dlq, self._wall_clock = to_retry, to_dlq, wall_clock
         self._error: tuple[BaseException, Stage] | None = None
+        self.open()
+
+    def open(self) -> None:
+        """Make this the desk of the thread that handles records from now on."""
         _current.set(self)
+        self.thread = threading.get_ident()
 
     @property
     def at_hand(self) -> Message:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from kafka_orders.domain.errors import PermanentError, SettingsError
@@ -13,7 +15,12 @@ from kafka_orders.pipeline.desk import Meta
 
 #: ``handler(order)`` or ``handler(order, meta)``; plain or async. It returns if all is well, or raises.
 Handler = Callable[..., Any]
-Encode = Callable[[Mapping[str, Any]], bytes]
+Encode = Callable[[dict[str, Any]], bytes]
+
+#: What says nothing, and has run for sure.
+_PLAIN = frozenset({dict, bytes, str, bool, int, float, list, tuple})
+#: What a handler may return in place of having done its work.
+_NOT_RUN = (Iterator, AsyncIterator, Future)
 
 
 def checked(handler: Handler) -> Handler:
@@ -55,15 +62,18 @@ def called_with(handler: Handler, meta: Callable[[], Meta]) -> Callable[[Any], A
 def _takes_meta(handler: Handler) -> str:
     """Say whether a handler takes the record's :class:`Meta`: it demands two arguments, or one is called meta."""
     try:
-        signature = inspect.signature(handler)
+        # A decorator made with functools.wraps shows the inner signature, but it is the outer that is called.
+        inner, outer = inspect.signature(handler), inspect.signature(handler, follow_wrapped=False)
     except (TypeError, ValueError):  # a builtin without one
         return "no"
-    if "meta" in signature.parameters and _fits(signature, None, meta=None):
+    if "meta" in inner.parameters and _fit((inner, outer), None, meta=None):
         return "by name"
-    if _fits(signature, None):
+    if _fit((inner, outer), None):
         return "no"
-    if _fits(signature, None, None):
+    if _fit((inner, outer), None, None):
         return "by position"
+    if _fit((outer,), None):
+        return "no"
     raise SettingsError(f"handler {handler!r} has to take an order, and may take a second argument, meta")
 
 
@@ -84,6 +94,11 @@ def accept(order: dict[str, Any]) -> None:
     """Accept every valid order: the handler where none is given, so validation alone decides."""
 
 
+def unencodable(record: dict[str, Any]) -> bytes:
+    """Refuse a dict where the app has a ``decode`` of its own and no ``encode``."""
+    raise PermanentError(f"nothing encodes the handler's result {record!r:.80}: return bytes, or give encode=")
+
+
 class Results:
     """What handlers return: awaited where it has to be, encoded where there is an output topic."""
 
@@ -91,6 +106,8 @@ class Results:
         """``encode`` is given where there is an output topic."""
         self._encode = encode
         self._runner = asyncio.Runner()
+        #: Most bytes of a result.
+        self.most_bytes = sys.maxsize
 
     def take(self, returned: Any) -> bytes | None:
         """Return what goes to the output topic; None for nothing.
@@ -99,17 +116,35 @@ class Results:
             PermanentError: it has not run, or cannot be a record.
             BaseException: whatever an async handler raises.
         """
+        if self._encode is None and type(returned) in _PLAIN:
+            return None
         if inspect.isawaitable(returned):
-            returned = self._runner.run(_run(returned))
-        if inspect.isgenerator(returned) or inspect.isasyncgen(returned) or inspect.isawaitable(returned):
-            raise PermanentError(f"the handler returned {returned!r:.80}, which has not run")
+            returned = self._awaited(returned)
+        if isinstance(returned, _NOT_RUN) or inspect.isawaitable(returned):
+            raise PermanentError(f"the handler returned {returned!r:.80}, which may not have run")
         if self._encode is None or returned is None:
             return None
-        if isinstance(returned, bytes):
-            return returned
         if isinstance(returned, Mapping):
-            return self._encode(returned)
-        raise PermanentError(f"the handler returned {returned!r:.80}: neither a dict nor bytes nor None")
+            returned = self._encode(dict(returned))
+        if not isinstance(returned, bytes):
+            raise PermanentError(f"the handler returned {returned!r:.80}: neither a dict nor bytes nor None")
+        if len(returned) > self.most_bytes:
+            raise PermanentError(
+                f"the handler's result has {len(returned)} bytes, the output topic takes {self.most_bytes}"
+            )
+        return returned
+
+    def _awaited(self, returned: Awaitable[Any]) -> Any:
+        try:
+            return self._runner.run(_run(returned))
+        except Exception:
+            raise
+        except BaseException:
+            # sys.exit() in one of its tasks stops the loop, with the others inside: they must not go on beside
+            # the next order.
+            self._runner.close()
+            self._runner = asyncio.Runner()
+            raise
 
     def close(self) -> None:
         """End the event loop, and what handlers left running in it."""
@@ -127,9 +162,10 @@ def _called(handler: Handler) -> Any:
     return inner if inspect.isroutine(inner) else type(inner).__call__
 
 
-def _fits(signature: inspect.Signature, *arguments: Any, **named: Any) -> bool:
+def _fit(signatures: Iterable[inspect.Signature], *arguments: Any, **named: Any) -> bool:
     try:
-        signature.bind(*arguments, **named)
+        for one in signatures:
+            one.bind(*arguments, **named)
     except TypeError:
         return False
     return True

@@ -33,11 +33,14 @@ class Handling:
         once per run of one partition, values are only collected and summed once per batch.
         """
         done = 0
+        self._desk.open()
         for _, run in groupby(messages, Message.partition):
             records = list(run)
-            part = batch.part(slot_of(records[0]), offset_of(records[0]))
+            slot = slot_of(records[0])
+            part = batch.part(slot, offset_of(records[0]))
             handled = self._run(records, part, batch.sample, deadline)
-            part.next_offset = offset_of(records[handled - 1]) + 1
+            last = offset_of(records[handled - 1])
+            part.next_offset, batch.latest = last + 1, (slot, last)
             done += handled
             if time.monotonic() >= deadline:
                 break
@@ -56,12 +59,12 @@ class Handling:
             if payload is None:
                 part.skipped += 1  # a tombstone
                 continue
+            desk.message = message  # before the decode: what an app's own decoder sends is this record too
             try:
                 order = decode(payload)
                 stage = "validate"
                 product, value = validate(order)
                 stage = "process"
-                desk.message = message
                 result = handler(order)
                 if result is not None:
                     result = finish(result)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from kafka_orders.domain.brokertime import BrokerTime
-from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.admin import Admin
@@ -20,7 +19,7 @@ from kafka_orders.log.transaction import TransactionalProducer
 from kafka_orders.pipeline.batch import BatchLimit
 from kafka_orders.pipeline.busy import watched
 from kafka_orders.pipeline.desk import Desk, SendToDlq, SendToRetry, send_to_dlq, send_to_retry
-from kafka_orders.pipeline.handlers import Encode, Handler, Results, called_with, checked, failing_for
+from kafka_orders.pipeline.handlers import Encode, Handler, Results, called_with, checked, failing_for, unencodable
 from kafka_orders.pipeline.handling import Decode, Handling
 from kafka_orders.pipeline.instance import Identity
 from kafka_orders.pipeline.reload import SourceWatch
@@ -55,15 +54,13 @@ class Job:
         """Return step 2 for this job, the desk it works at, and its results, which are to be closed.
 
         Raises:
-            SettingsError: the handler cannot be called with an order, or its results cannot be encoded.
+            SettingsError: the handler cannot be called with an order.
         """
-        if settings.output_topic and self.encode is None:
-            raise SettingsError("output_topic is set, but nothing encodes the handler's results: give encode=")
         policy = replace(settings.policy, temporary=settings.policy.temporary + self.temporary)
         desk = Desk(policy, source_is_retry=role == "retry", to_retry=self.to_retry, to_dlq=self.to_dlq)
         called = called_with(checked(self.handler), desk.meta)
         failing = failing_for(settings.fail, self.contract.group_by, called)
-        results = Results(self.encode if settings.output_topic else None)
+        results = Results((self.encode or unencodable) if settings.output_topic else None)
         return Handling(self.decode, self.contract, failing, desk, results), desk, results
 
 
@@ -76,6 +73,7 @@ def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, s
     story = Story(role)
     handling, desk, results = job.handling(settings, role)
     cluster = reach(settings, stop, story.waiting)
+    results.most_bytes = cluster.most_result_bytes
     for complaint in cluster.complaints:
         logging.getLogger(f"kafka_orders.{role}").warning(complaint)
     identity = Identity(_group(role, settings), settings.instance_id, Path(settings.home))

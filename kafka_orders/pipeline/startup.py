@@ -37,6 +37,8 @@ class Cluster:
     partitions: dict[str, int]
     #: What is wrong with the topics' settings, one fix per line.
     complaints: list[str]
+    #: Most bytes of a handler's result that the output topic takes.
+    most_result_bytes: int
 
 
 def reach(
@@ -58,7 +60,8 @@ def reach(
     wanted = topics.specs(settings)
     topics.create_missing(admin, wanted + topics.output_spec(settings))
     complaints = topics.check(admin, wanted)
-    return Cluster(connection, admin.partition_counts([one.name for one in wanted]), complaints)
+    counts = admin.partition_counts([one.name for one in wanted])
+    return Cluster(connection, counts, complaints, topics.most_result_bytes(admin, settings.output_topic))
 
 
 def contact(

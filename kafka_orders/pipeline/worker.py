@@ -157,7 +157,7 @@ class Worker:
             self._undo(failed)
             return
         self.state.apply(changes)
-        self.limit.succeeded()
+        self.limit.succeeded(self.batch)
         if self.producer.broker_time:
             self.broker_time.observe(*self.producer.broker_time, fresh=True)
         self.story.committed(self.batch, took)
@@ -174,7 +174,7 @@ class Worker:
         if failed.blames_records:
             self.limit.refused(self.batch, f"{failed}. {_TOO_LARGE}")
         elif (silent := self.source.silent_for()) >= self.source.consumer.most_silent:
-            self.limit.refused(self.batch, f"its handler took {silent:.0f} s, and {_TOO_SLOW}")
+            self.limit.outlasted(self.batch, f"its handler took {silent:.0f} s, and {_TOO_SLOW}")
         self._hold(self.source.consumer.owned)
 
     def _learn_time(self) -> None:

@@ -14,7 +14,7 @@ from typing import IO
 
 from kafka_orders.domain.errors import KafkaOrdersError
 from kafka_orders.domain.settings import Settings
-from kafka_orders.pipeline.stop import Stop
+from kafka_orders.pipeline.stop import SUPERVISED, Stop
 from kafka_orders.sources import as_environment
 
 #: A role finishes its batch, commits and leaves its group well within this many seconds.
@@ -44,13 +44,13 @@ class Troupe:
     def start(self, name: str, *arguments: str) -> None:
         """Start ``kafka-orders ARGUMENTS`` under a name; a dead child of that name is replaced."""
         command = [sys.executable, "-m", "kafka_orders", *arguments]
-        environment = {**os.environ, **as_environment(self.settings), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, **as_environment(self.settings), "PYTHONUNBUFFERED": "1", SUPERVISED: "1"}
         # A group of its own: Ctrl-C in the terminal is ours to pass on, once, not the children's twice.
         apart: dict[str, object] = {"start_new_session": True}
         if sys.platform == "win32":
             apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         process: subprocess.Popen[str] = subprocess.Popen(  # type: ignore[call-overload]
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, encoding="utf-8", errors="replace", **apart,
         )  # fmt: skip
         listener = threading.Thread(target=self._listen, args=(name, process.stdout), daemon=True)

@@ -11,8 +11,8 @@ from kafka_orders.domain.settings import Settings
 from kafka_orders.pipeline.stop import Stop
 from kafka_orders.stage.processes import Troupe, troupe
 
-#: What a restart cannot mend: the settings are wrong, no broker answers, going on could lose or double orders.
-_FINAL = frozenset({EXIT_USAGE, EXIT_NO_BROKER, EXIT_REFUSED})
+#: What a restart cannot mend: the settings are wrong, or going on could lose or double orders.
+_FINAL = frozenset({EXIT_USAGE, EXIT_REFUSED})
 #: Back-off: the first wait in seconds, doubled by each death up to the longest.
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 30.0
 #: A worker that lived this many seconds starts with a clean record.
@@ -24,10 +24,11 @@ _LOOK_SECONDS = 0.1
 
 @dataclass(slots=True)
 class Worker:
-    """One of the workers: when it was started, how often in a row it died, when it is started again."""
+    """One of the workers: how often and when it was started, its deaths in a row, when it is started again."""
 
     name: str
     born: float = 0.0
+    starts: int = 1
     deaths: int = 0
     again_at: float | None = None
 
@@ -36,6 +37,8 @@ def fate(worker: Worker, code: int, now: float) -> float | None:
     """Return the seconds until a worker that ended with ``code`` is started again; None: it is not."""
     if code in _FINAL:
         return None
+    if code == EXIT_NO_BROKER:  # at the first start there is none; later it is only away, as for the others
+        return None if worker.starts == 1 else _FIRST_WAIT
     worker.deaths = 1 if now - worker.born >= _SOUND_SECONDS else worker.deaths + 1
     if worker.deaths >= _MOST_DEATHS:
         return None
@@ -67,6 +70,7 @@ def supervise(
 
 def _start(roles: Troupe, worker: Worker, verb: str) -> None:
     roles.start(worker.name, verb)
+    worker.starts += worker.again_at is not None
     worker.born, worker.again_at = time.monotonic(), None
 
 

@@ -33,22 +33,57 @@ def test_the_third_refusal_in_a_row_halves() -> None:
     assert refuse(BatchLimit(3), *[batch(3)] * 3) == [3, 3, 1]
 
 
-def test_another_batch_starts_the_count_anew() -> None:
-    """Three refusals at different places are three accidents; one common start is the same place."""
+def test_each_place_has_its_own_count() -> None:
+    """Refusals at other places neither add to it nor forget it; one common start is the same place."""
     there = batch(8, (ZERO, 8))
-    assert refuse(BatchLimit(8), batch(8), batch(8), there, batch(8), batch(8)) == [8] * 5
+    assert refuse(BatchLimit(8), batch(8), batch(8), there, there, batch(8)) == [8, 8, 8, 8, 4]
     overlapping = [batch(8, (ZERO, 0)), batch(8, (ZERO, 0), (ONE, 5)), batch(8, (ONE, 5))]
     assert refuse(BatchLimit(8), *overlapping) == [8, 8, 4]
     assert refuse(BatchLimit(8), batch(8, (ZERO, 5)), batch(8, (ONE, 5)), batch(8, (ZERO, 5))) == [8, 8, 8]
 
 
-def test_a_success_forgets_refusals_and_restores_the_limit() -> None:
+def committed(slot, offset, next_offset) -> Batch:
+    made = batch(1, (slot, offset))
+    made.slots[slot].next_offset = next_offset
+    return made
+
+
+def test_a_commit_past_the_place_forgets_refusals_and_restores_the_limit() -> None:
     """The next batch is a full one again."""
     limit = BatchLimit(8)
     refuse(limit, *[batch(8)] * 3, *[batch(4)] * 2)
-    limit.succeeded()
+    limit.succeeded(committed(ZERO, 0, 1))
     assert limit.current == 8
     assert refuse(limit, batch(8), batch(8), batch(8)) == [8, 8, 4]
+
+
+def test_a_commit_elsewhere_forgets_nothing() -> None:
+    """Other partitions go on between two refusals; the record that cannot be committed is named all the same."""
+    limit, single = BatchLimit(8), batch(1, (ONE, 20))
+    for _ in range(2):
+        limit.refused(single, "too large")
+        limit.succeeded(committed(ZERO, 5, 9))
+        limit.succeeded(committed(ONE, 12, 20))
+    with pytest.raises(UncommittableError, match="orders/1/20"):
+        limit.refused(single, "too large")
+
+
+def test_a_record_that_outlasts_the_group_goes_alone_and_is_named_the_third_time() -> None:
+    """The last one of its batch is the slow one; what stood before it is committed without it."""
+    limit = BatchLimit(1000)
+    slow = batch(17, (ZERO, 0))
+    slow.latest = (ZERO, 16)
+    limit.outlasted(slow, "slow")
+    assert limit.current == 1
+    limit.succeeded(committed(ZERO, 15, 16))
+    assert limit.current == 1
+    alone = batch(1, (ZERO, 16))
+    alone.latest = (ZERO, 16)
+    limit.outlasted(alone, "slow")
+    with pytest.raises(UncommittableError, match=r"orders/0/16 .* slow"):
+        limit.outlasted(alone, "slow")
+    limit.succeeded(committed(ZERO, 16, 17))
+    assert limit.current == 1000
 
 
 def test_a_single_record_is_given_up_only_after_its_own_refusals() -> None:

@@ -1,5 +1,8 @@
 """The desk: a call of a send function is the outcome of the record at hand, and of no other."""
 
+import contextvars
+import threading
+
 import pytest
 
 from kafka_orders.domain.errors import OutsideBatchError
@@ -171,8 +174,27 @@ def test_one_failure_leaves_no_trace_on_the_next() -> None:
     assert told.message.offset() == 2
 
 
-def test_a_retry_by_hand_is_the_first_unless_said_otherwise() -> None:
-    """The count of retries so far is 0 by default."""
+def test_a_retry_by_hand_never_begins_anew() -> None:
+    """The count of retries so far is at least the record's own: else it would be retried for ever."""
     made = at_work(message(headers=TRAVELLED), retry=True)
+    had = made.retries(made.at_hand)
+    assert had > 0
     send_to_retry(None, "later")
-    assert made.take().decision == Retry(1)
+    assert made.take().decision in (Retry(had + 1), Dead(had))
+
+
+def test_a_call_from_another_thread_is_refused() -> None:
+    """By the time it is heard another record may be at hand, and would take this one's place."""
+    made, said = at_work(message()), []
+
+    def late() -> None:
+        try:
+            send_to_dlq(None, "late")
+        except OutsideBatchError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(late,))
+    thread.start()
+    thread.join()
+    assert "another thread" in said[0]
+    assert made.routed is None

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import threading
+from concurrent.futures import Future
 
 import pytest
 
@@ -89,6 +90,32 @@ def test_others_get_the_order_alone(handler) -> None:
     assert called_with(handler, lambda: 1 / 0) is handler
 
 
+def with_session(inner):
+    @functools.wraps(inner)
+    def wrapper(order):
+        return inner(order, "session")
+
+    return wrapper
+
+
+def logged(inner):
+    @functools.wraps(inner)
+    def wrapper(*args, **kwargs):
+        return inner(*args, **kwargs)
+
+    return wrapper
+
+
+def test_a_decorators_own_arguments_decide() -> None:
+    """functools.wraps shows the inner ones, but the wrapper is what gets called."""
+    SEEN.clear()
+    for handler in (with_session(two), logged(by_default), logged(two), logged(by_name)):
+        assert not handled(handler, message(order())).routed()
+    assert SEEN[0] == "session"
+    assert all(isinstance(one, Meta) for one in SEEN[1:])
+    assert len(SEEN) == 4
+
+
 @pytest.mark.parametrize("handler", [lambda: None, lambda a, b, c: None, lambda a, *, key: None])
 def test_a_handler_that_cannot_be_called_is_refused_at_the_start(handler) -> None:
     """Not by sending every order to the dead letter queue."""
@@ -129,13 +156,16 @@ async def nothing():
     yield
 
 
-@pytest.mark.parametrize("returned", [(n for n in ()), nothing(), asyncio.sleep(0, (n for n in ()))])
+NOT_RUN = [(n for n in ()), nothing(), asyncio.sleep(0, (n for n in ())), map(print, ()), Future()]
+
+
+@pytest.mark.parametrize("returned", NOT_RUN)
 def test_what_has_not_run_is_never_counted(returned) -> None:
     """A generator that a handler returns would not run: dead letter."""
     batch = handled(lambda order: returned, message(order()))
     (dead,) = batch.routed()
     assert dead.decision == Dead(0)
-    assert "has not run" in dead.failure.message
+    assert "may not have run" in dead.failure.message
 
 
 def test_an_async_handler_is_refused_inside_a_running_loop() -> None:
@@ -200,6 +230,29 @@ def test_an_async_failure_is_an_outcome_like_any_other(error) -> None:
 
     (one,) = handled(handler, message(order())).routed()
     assert one.failure.fqcn.endswith(type(error).__qualname__)
+
+
+def test_an_exit_in_a_subtask_fails_its_own_order_only() -> None:
+    """The loop is made anew: what was left inside must not go on beside the next order."""
+
+    async def leave(order):
+        if order["orderId"] == "id-0":
+            raise SystemExit(1)
+
+    async def handler(order):
+        await asyncio.gather(leave(order))
+
+    batch = handled(handler, *(message(order(n), offset=n) for n in range(3)))
+    assert [one.origin.offset for one in batch.routed()] == [0]
+
+
+def test_a_result_beyond_what_the_topic_takes_is_a_dead_letter() -> None:
+    """Not a transaction that can never be committed."""
+    results = Results(repr)
+    results.most_bytes = 3
+    assert results.take(b"123") == b"123"
+    with pytest.raises(PermanentError, match="has 4 bytes, the output topic takes 3"):
+        results.take(b"1234")
 
 
 def test_a_handler_that_does_not_come_back_is_told_of() -> None:

@@ -227,7 +227,7 @@ def test_a_refused_batch_is_halved_down_to_one_record() -> None:
             limit.refused(batch, "too large")
     assert sizes == [8] * 3 + [4] * 3 + [2] * 3 + [1] * 3
     assert refused.value.exit_code == 4
-    limit.succeeded()
+    limit.succeeded(handled(lambda _: None, message(order())))
     assert limit.current == 8
 
 

@@ -1,5 +1,8 @@
 """What is temporary, how long a retry waits, and where."""
 
+from datetime import timedelta
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,6 +129,19 @@ def test_a_handler_may_ask_for_its_wait(seconds, wait) -> None:
     waited = policy.wait_ms(2, "orders/0/1", wait)
     least = 4_000 if wait is None else wait
     assert least <= waited <= least * 1.1
+
+
+@pytest.mark.parametrize(("told", "wait"), [("5", 5_000), (timedelta(minutes=1), 60_000), (Decimal("2.5"), 2_500)])
+def test_a_wait_may_be_told_in_other_ways(told, wait) -> None:
+    """As a server's Retry-After header tells it, for one."""
+    assert RetryPolicy().decide(RetryAfter(told), 0) == Retry(1, wait)
+
+
+@pytest.mark.parametrize("told", ["Wed, 25 Nov 2026 22:00:00 GMT", None, "", object()])
+def test_a_wait_that_makes_no_sense_is_the_policys(told) -> None:
+    """Not a dead letter: the failure stays temporary."""
+    assert RetryPolicy().decide(RetryAfter(told), 0) == Retry(1)
+    assert str(RetryAfter(told)) == "retry later"
 
 
 class Odd(RetryAfter):

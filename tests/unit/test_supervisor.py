@@ -23,6 +23,12 @@ def test_what_a_restart_cannot_mend_ends_all(code) -> None:
     assert fate(Worker("consume-1"), code, 1_000.0) is None
 
 
+def test_a_broker_that_is_away_for_a_while_ends_none() -> None:
+    """A worker that is restarted into an outage waits with the others."""
+    worker = Worker("consume-1", starts=2)
+    assert [fate(worker, 3, 1_000.0) for _ in range(9)] == [1.0] * 9
+
+
 @pytest.mark.parametrize("code", [0, 1, 130, -9, -15])
 def test_every_other_end_is_a_death(code) -> None:
     """Also a clean one that nobody asked the supervisor for."""

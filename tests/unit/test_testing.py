@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import doctest
 import json
 from pathlib import Path
 
 import pytest
 
-from kafka_orders import App, PermanentError, RetryAfter, Settings, TemporaryError, send_to_dlq, testing
+from kafka_orders import (
+    App,
+    PermanentError,
+    RetryAfter,
+    Settings,
+    TemporaryError,
+    send_to_dlq,
+    send_to_retry,
+    testing,
+)
 from kafka_orders.domain.errors import SettingsError
+from kafka_orders.domain.settings import Layer, build
 from kafka_orders.formats.avro import AvroFormat
 from kafka_orders.testing import Outcome, outcomes, settled
 
@@ -142,8 +153,35 @@ def test_a_decoder_of_ones_own_needs_no_schema() -> None:
     assert [one.kind for one in kinds] == ["processed", "dead", "dead"]
     with pytest.raises(ValueError, match="hand in bytes"):
         outcomes(app, [PAID])
-    with pytest.raises(SettingsError, match="output_topic is set, but nothing encodes"):
-        outcomes(App(decode=json.loads, output_topic="out"), [b"{}"])
+    returning = App(lambda paid: paid, decode=json.loads, value_field="amount", group_by="country", id_field=None,
+                    output_topic="out")  # fmt: skip
+    assert "give encode=" in outcomes(returning, [json.dumps(PAID).encode()])[0].error
+
+
+def test_one_event_loop_serves_all_orders_of_a_role() -> None:
+    """A client that is bound to its loop works as in production."""
+    loops = []
+
+    async def handler(order):
+        loops.append(asyncio.get_running_loop())
+
+    outcomes(handler, [ORDER, ORDER])
+    assert loops[0] is loops[1]
+
+
+def test_a_retry_by_hand_comes_to_an_end() -> None:
+    """Also where the handler leaves out the count."""
+
+    def handler(order):
+        send_to_retry(None, "again")
+
+    assert [one.kind for one in settled(handler, ORDER)] == ["retry", "retry", "retry", "dead"]
+
+
+def test_an_interrupt_is_the_tests_not_the_handlers() -> None:
+    """Ctrl-C ends the test."""
+    with pytest.raises(KeyboardInterrupt):
+        outcomes(fail_with(KeyboardInterrupt()), [ORDER])
 
 
 def test_more_errors_may_be_temporary() -> None:
@@ -157,6 +195,14 @@ def test_a_name_names_topics_and_groups_and_each_may_be_named_apart() -> None:
     assert (found.topic, found.retry_topic, found.dlq_topic) == ("payments", "payments_retry", "graveyard")
     assert (found.group, found.averages_topic) == ("payments-consumer-group", "payments_averages")
     assert App(name="orders").settings(apart=True) == App().settings(apart=True)
+
+
+def test_the_stronger_source_of_a_name_wins_whole() -> None:
+    """A flag's --name is not mixed with a topic from a weaker source; the same source may name one apart."""
+    found, _ = build([Layer("flag", {"name": "shop"}), Layer("env", {"topic": "orders", "dlq_topic": "dead"})])
+    assert (found.topic, found.dlq_topic, found.group) == ("shop", "shop_dlq", "shop-consumer-group")
+    apart, _ = build([Layer("env", {"name": "shop", "topic": "sold"})])
+    assert (apart.topic, apart.retry_topic) == ("sold", "shop_retry")
 
 
 SHARED = [{"output_topic": "orders"}, {"retry_topic": "orders_dlq"}, {"topic": "orders_averages"}]
