@@ -121,7 +121,8 @@ def check_verb(arguments: list[str], where: str) -> None:
         assert found is not None, f"{where}: {' '.join(arguments)}"
         command, rest = found, rest[1:]
     if not {"-h", "--help", "--version"} & set(rest):
-        command.make_context(where, list(rest))  # raises a usage error
+        parent = click.Context(root, help_option_names=["-h", "--help"])  # or the command keeps another -h for good
+        command.make_context(where, list(rest), parent=parent)  # raises a usage error
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
