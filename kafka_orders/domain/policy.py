@@ -87,8 +87,9 @@ class RetryPolicy:
     def band(self, retry: Retry) -> int:
         """Return the band of `orders_retry` to wait in: the attempt's own.
 
-        A wait that was asked for goes where the others wait at least as long, or into the last band: it may
-        be late there, but a short delay does not wait behind it.
+        A wait that was asked for goes where the others wait at least as long: it may be late there, but a
+        short delay does not wait behind it. One that is longer than all goes into the last band, and others
+        there may be late by it.
         """
         if retry.after_ms is None:
             return retry.attempt

@@ -13,3 +13,10 @@ def hangs(_order: dict[str, Any]) -> None:
     sys.stderr.flush()
     while True:
         time.sleep(0.1)
+
+
+def sleeps_at_one(order: dict[str, Any]) -> None:
+    """Take longer than the shortest max.poll.interval.ms for one order, each time it comes."""
+    if order["price"] == 30.0:
+        print("sleeping", flush=True)
+        time.sleep(8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 
 import psutil
 import pytest
@@ -44,6 +45,17 @@ def test_a_worker_that_dies_comes_back_and_all_stop_together(line: Pipeline) -> 
     assert both.text().count("left the group") == 2
     result = account(sent, line.settings().averages_topic, line.settings().dlq_topic)
     assert (result.lost, result.doubled, result.wrong_sums) == (0, 0, [])
+
+
+def test_no_worker_outlives_its_supervisor(line: Pipeline) -> None:
+    """Killed or hung up, it leaves none behind that nobody sees; they finish their batch and leave the group."""
+    for signal_ in ("SIGKILL", "SIGHUP"):
+        both = line.start("-m", "kafka_orders", "consume", "--processes", "2")
+        eventually(lambda both=both: both.text().count("restored") == 2, 40, "both restored")
+        left = workers(both)
+        both.process.send_signal(getattr(signal, signal_))
+        assert both.process.wait(20) == (-9 if signal_ == "SIGKILL" else 0)
+        eventually(lambda left=left: not any(one.is_running() for one in left), 20, "all have ended")
 
 
 def test_what_cannot_work_is_said_once(line: Pipeline) -> None:
