@@ -121,7 +121,9 @@ def check_verb(arguments: list[str], where: str) -> None:
         assert found is not None, f"{where}: {' '.join(arguments)}"
         command, rest = found, rest[1:]
     if not {"-h", "--help", "--version"} & set(rest):
-        parent = click.Context(root, help_option_names=["-h", "--help"])  # or the command keeps another -h for good
+        parent = click.Context(
+            root, help_option_names=["-h", "--help"]
+        )  # or the command keeps another -h for good
         command.make_context(where, list(rest), parent=parent)  # raises a usage error
 
 
