@@ -73,7 +73,7 @@ def raw(settings: Settings, count: int) -> float:
 def exactly_once(settings: Settings, count: int, failures: float) -> float:
     """Return the seconds for ``count`` orders, taken from the first committed batch to the last."""
     stop, seen, marks = Stop(), 0, []
-    every, number = round(100 / failures) if failures else count + 1, 0
+    failing_below = 1.0 + 4.99 * failures  # prices are spread evenly over 1 to 500
 
     def observer(batch: Batch, _state: State) -> None:
         nonlocal seen
@@ -83,10 +83,8 @@ def exactly_once(settings: Settings, count: int, failures: float) -> float:
             if seen >= count:
                 stop.request()
 
-    def handler(_order: dict[str, Any]) -> None:
-        nonlocal number
-        number += 1
-        if number % every == 0:
+    def handler(order: dict[str, Any]) -> None:
+        if order["price"] < failing_below:
             raise ConnectionError("simulated")
 
     run_role("main", settings, Job(order_format().decode, handler), observer, stop)

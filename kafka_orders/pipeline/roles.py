@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -82,13 +84,24 @@ def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, s
             handling, SourceWatch(job.handler), identity.transactional_id, observer, stop
         )
         story.started(identity.transactional_id, worker.state.group, _topic(role, settings))
-        with watched(desk, story.busy):
+        with watched(desk, story.busy), _settled_heap():
             ended = worker.run()
         story.stopped(ended.value)
         return ended
     finally:
         identity.release()
         results.close()
+
+
+@contextmanager
+def _settled_heap() -> Iterator[None]:
+    """Leave what is loaded out of full garbage collections: a worker's records come and go by the million."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _group(role: RoleName, settings: Settings) -> str:
