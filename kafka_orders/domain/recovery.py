@@ -45,7 +45,10 @@ def _mismatch(group: str, progress: Progress | None, committed: int | None, log:
     if progress is None:
         if committed is None:
             return ""
-        return f"group {group} has committed offset {committed}, but its state is gone from the averages topic"
+        return (
+            f"group {group} has committed offset {committed}, but its state is gone from the averages topic"
+            " (emptied, or given another number of partitions)"
+        )
     expected = progress.next_offset
     if progress.group != group:
         return (
@@ -65,3 +68,29 @@ def _mismatch(group: str, progress: Progress | None, committed: int | None, log:
             " the topic was deleted and created again"
         )
     return ""
+
+
+def check_topic(slot: Slot, progress: Progress, topic_id: str) -> None:
+    """Check that a slot is still of the topic it was counted in; state without an id is from before there was one.
+
+    Raises:
+        StateMismatchError: it is another topic under the same name, and no offset means what it meant.
+    """
+    if progress.topic_id not in ("", topic_id):
+        raise StateMismatchError(
+            f"{slot}: the topic was deleted and created again after its offset {progress.next_offset} was"
+            f" reached. What the new one holds below that offset was not handled. {_WAY_OUT}"
+        )
+
+
+def check_shards(slot: Slot, progress: Progress, counted: int) -> None:
+    """Check that a slot's shards hold what its progress says, all written in the same transactions.
+
+    Raises:
+        StateMismatchError: a part of the state is gone.
+    """
+    if counted != progress.processed:
+        raise StateMismatchError(
+            f"{slot}: {progress.processed} orders were counted, but the averages topic holds only {counted} of"
+            f" them: part of the state was deleted (its cleanup.policy has to be compact). {_WAY_OUT}"
+        )

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from kafka_orders.domain.errors import BrokerError
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.recovery import Bounds
-from kafka_orders.log.clients import Connection, kafka_error
+from kafka_orders.log.clients import Connection, kafka_error, made
 from kafka_orders.log.errors import denied
 from kafka_orders.log.patience import Patience
 
@@ -39,7 +45,7 @@ class Admin:
             NoBrokerError: patience has a limit, and it has passed.
         """
         while True:
-            client = AdminClient(self._connection.admin())
+            client = made(AdminClient, self._connection.admin())
             try:
                 answer = question(client)
                 why = "the answer is not complete yet"
@@ -61,6 +67,15 @@ class Admin:
             return {name: len(found[name].partitions) for name in topics if name in found}
 
         return self.ask("list topics", question)
+
+    def topic_id(self, topic: str) -> str:
+        """Return the id that the broker gave a topic when it was created; waits while it does not exist."""
+
+        def question(client: AdminClient) -> str:
+            asked = client.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_SECONDS)
+            return str(asked[topic].result().topic_id)
+
+        return self.ask(f"find topic {topic}", question)
 
     def slots(self, topic: str) -> list[Slot]:
         """Return all partitions of a topic.

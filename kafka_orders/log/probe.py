@@ -5,7 +5,7 @@ from __future__ import annotations
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from kafka_orders.log.clients import Connection, kafka_error
+from kafka_orders.log.clients import Connection, kafka_error, made
 from kafka_orders.log.patience import Patience
 
 _REQUEST_SECONDS = 1.0
@@ -27,7 +27,7 @@ def await_broker(connection: Connection, patience: Patience) -> None:
         NoBrokerError: patience has a limit, and it has passed.
         StopRequested: a stop was asked for meanwhile.
     """
-    client = AdminClient(connection.admin())
+    client = made(AdminClient, connection.admin())
     while True:
         try:
             client.list_topics(timeout=_REQUEST_SECONDS)

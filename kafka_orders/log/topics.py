@@ -30,9 +30,9 @@ class TopicSpec:
     config: dict[str, str]
 
 
-def specs(settings: Settings) -> list[TopicSpec]:
-    """Return the five topics of these settings."""
-    roomy = {"max.message.bytes": str(_ORDER_BYTES + _HEADER_ROOM), "retention.ms": str(30 * _DAY_MS)}
+def specs(settings: Settings, order_bytes: int = _ORDER_BYTES) -> list[TopicSpec]:
+    """Return the five topics of these settings, where the orders topic takes records of ``order_bytes``."""
+    roomy = {"max.message.bytes": str(order_bytes + _HEADER_ROOM), "retention.ms": str(30 * _DAY_MS)}
     compacted = {"cleanup.policy": "compact", "segment.bytes": str(16 * 1024 * 1024)}
     tidy = {
         "segment.ms": "600000",
@@ -46,6 +46,22 @@ def specs(settings: Settings) -> list[TopicSpec]:
         TopicSpec(settings.averages_topic, settings.partitions, {**compacted, **tidy, **broker_time}),
         TopicSpec(settings.dlq_status_topic, settings.partitions, compacted),
     ]
+
+
+def fitting(admin: Admin, settings: Settings) -> list[TopicSpec]:
+    """Return the five topics as they should be beside the orders topic that is there."""
+    has = _configs(admin, list(admin.partition_counts([settings.topic]))).get(settings.topic)
+    return specs(settings, int(has["max.message.bytes"])) if has else specs(settings)
+
+
+def create_all(admin: Admin, settings: Settings) -> list[str]:
+    """Create what is missing, the orders topic first: the others have to take what it takes. Return the names.
+
+    Raises:
+        BrokerError: permission is missing, or the broker refuses a topic.
+    """
+    first = create_missing(admin, specs(settings)[:1])
+    return first + create_missing(admin, fitting(admin, settings) + output_spec(settings))
 
 
 def output_spec(settings: Settings) -> list[TopicSpec]:

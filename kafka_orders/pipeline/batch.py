@@ -113,12 +113,14 @@ class BatchLimit:
         self._full = self.current = full
         self._starts: frozenset[tuple[Slot, int]] = frozenset()
         self._refusals = 0
+        #: Failure headers to leave out: a single record that was refused for its size is made to fit.
+        self.cut = 0
 
     def succeeded(self) -> None:
         """Tell that a batch was committed."""
-        self.current, self._refusals = self._full, 0
+        self.current, self._refusals, self.cut = self._full, 0, 0
 
-    def refused(self, batch: Batch, why: str) -> None:
+    def refused(self, batch: Batch, why: str, *, for_size: bool = False) -> None:
         """Tell that a batch could not be committed for what its records are, or how long they took.
 
         ``why`` ends with what to do about it.
@@ -128,6 +130,7 @@ class BatchLimit:
         """
         same = bool(batch.starts() & self._starts)
         self._starts, self._refusals = batch.starts(), self._refusals + 1 if same else 1
+        self.cut = self._refusals if for_size and batch.size == 1 else 0
         if self._refusals < self.patience:
             return
         if batch.size == 1:

@@ -54,8 +54,8 @@ def reach(
     contact(settings, stopping, say, limit)
     connection = connection_of(settings)
     admin = Admin(connection, Patience(stopping, say, limit))
-    wanted = topics.specs(settings)
-    topics.create_missing(admin, wanted + topics.output_spec(settings))
+    topics.create_all(admin, settings)
+    wanted = topics.fitting(admin, settings)
     complaints = topics.check(admin, wanted)
     return Cluster(connection, admin.partition_counts([one.name for one in wanted]), complaints)
 
