@@ -68,6 +68,9 @@ class Connection:
             "fetch.queue.backoff.ms": 1,
             "fetch.wait.max.ms": 50,
             **self.properties,
+            # It joins no group, but the client compares these two: what was said of members is not for it.
+            "session.timeout.ms": 45_000,
+            "max.poll.interval.ms": 300_000,
             "isolation.level": "read_committed",
         }
 

@@ -13,3 +13,11 @@ def hangs(_order: dict[str, Any]) -> None:
     sys.stderr.flush()
     while True:
         time.sleep(0.1)
+
+
+def returns_its_id(order: dict[str, Any]) -> bytes:
+    """For `--handler`: the result is the order's id; Item5 is dead, and no order takes less than a millisecond."""
+    time.sleep(0.001)
+    if order["product"] == "Item5":
+        raise ValueError("no Item5")
+    return str(order["orderId"]).encode()
