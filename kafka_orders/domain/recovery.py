@@ -83,6 +83,19 @@ def check_topic(slot: Slot, progress: Progress, topic_id: str) -> None:
         )
 
 
+def check_place(slot: Slot, partition: int | None, partitions: int) -> None:
+    """Check that a slot's state stands in the changelog partition that its number of partitions tells.
+
+    Raises:
+        StateMismatchError: the number was changed, so other workers look for it elsewhere.
+    """
+    if partition != slot.partition % partitions:
+        raise StateMismatchError(
+            f"{slot}: its state stands in partition {partition} of the averages topic, which has another number of"
+            f" partitions ({partitions}) than when it was written. {_WAY_OUT}"
+        )
+
+
 def check_shards(slot: Slot, progress: Progress, counted: int) -> None:
     """Check that a slot's shards hold what its progress says, all written in the same transactions.
 

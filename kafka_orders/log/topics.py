@@ -23,11 +23,15 @@ _HEADER_ROOM = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic as it should be. ``config`` are the settings that the pipeline rests on."""
+    """A topic as it should be. ``config`` are the settings that the pipeline rests on.
+
+    ``partitions`` is how many it gets, ``least`` with how few it still does its work well.
+    """
 
     name: str
     partitions: int
     config: dict[str, str]
+    least: int = 1
 
 
 def specs(settings: Settings, order_bytes: int = _ORDER_BYTES) -> list[TopicSpec]:
@@ -39,9 +43,10 @@ def specs(settings: Settings, order_bytes: int = _ORDER_BYTES) -> list[TopicSpec
         "min.cleanable.dirty.ratio": "0.1",
     }  # a restore reads what is not compacted
     broker_time = {"message.timestamp.type": "LogAppendTime"}  # due times must not hang on a worker's clock
+    bands = settings.max_retries + 1
     return [
         TopicSpec(settings.topic, settings.partitions, {"retention.ms": str(7 * _DAY_MS)}),
-        TopicSpec(settings.retry_topic, settings.retry_partitions, {**roomy, **broker_time}),
+        TopicSpec(settings.retry_topic, settings.retry_partitions, {**roomy, **broker_time}, bands),
         TopicSpec(settings.dlq_topic, settings.partitions, roomy),
         TopicSpec(settings.averages_topic, settings.partitions, {**compacted, **tidy, **broker_time}),
         TopicSpec(settings.dlq_status_topic, settings.partitions, compacted),
@@ -117,6 +122,11 @@ def check(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
             said.append(f"topic {one.name} does not exist: `kafka-orders topics create` makes it")
             continue
         said += _complaints(one, found[one.name])
+        if counts[one.name] < one.least:
+            said.append(
+                f"topic {one.name} has {counts[one.name]} partitions, should have {one.least} or more, or short delays"
+                f" wait behind long ones: kafka-topics --alter --topic {one.name} --partitions {one.partitions}"
+            )
     return said
 
 

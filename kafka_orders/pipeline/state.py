@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from kafka_orders.domain.averages import EMPTY, Tally, merge_all
 from kafka_orders.domain.records import Progress, Slot, load_progress, load_shard, parse_key
-from kafka_orders.domain.recovery import Bounds, check_shards, check_topic, start_offset
+from kafka_orders.domain.recovery import Bounds, check_place, check_shards, check_topic, start_offset
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.message import Message
 from kafka_orders.log.reader import Reader
@@ -118,17 +118,18 @@ class Restorer:
     def _read(
         self, changelog: dict[Slot, Bounds], wanted: set[Slot]
     ) -> tuple[dict[Slot, Progress], dict[Slot, Shards]]:
-        newest: dict[bytes, Message] = {}
+        newest: dict[tuple[bytes, int | None], Message] = {}
         for message in self._reader.read(changelog):
             key = message.key()
             if key is not None:
-                newest[key] = message
+                newest[key, message.partition()] = message
         progress: dict[Slot, Progress] = {}
         shards: dict[Slot, Shards] = {}
-        for key, message in newest.items():
+        for (key, partition), message in newest.items():
             place, value = parse_key(key), message.value()
             if place is None or place.slot not in wanted or value is None:
                 continue
+            check_place(place.slot, partition, self._partitions)
             if place.product is None:
                 progress[place.slot] = load_progress(value)
             else:
