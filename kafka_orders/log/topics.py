@@ -122,10 +122,10 @@ def check(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
             said.append(f"topic {one.name} does not exist: `kafka-orders topics create` makes it")
             continue
         said += _complaints(one, found[one.name])
-        if counts[one.name] < one.least:
+        if (few := counts[one.name]) < one.least:
             said.append(
-                f"topic {one.name} has {counts[one.name]} partitions, should have {one.least} or more, or short delays"
-                f" wait behind long ones: kafka-topics --alter --topic {one.name} --partitions {one.partitions}"
+                f"topic {one.name} has {few} partitions, should have {one.least} or more, or short delays wait behind"
+                f" long ones: kafka-topics --alter --topic {one.name} --partitions {one.partitions}"
             )
     return said
 
