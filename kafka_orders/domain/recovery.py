@@ -18,6 +18,8 @@ _WAY_OUT = (
     "Nothing was changed. If you want to begin again from empty topics, run `kafka-orders reset --yes`;"
     " else restore what was deleted, or point this process at the right broker and topics."
 )
+#: Where the new topic may have been counted for some seconds before that was noticed.
+_LEFT = "Nothing more is handled. `kafka-orders reset --yes` begins again from empty topics."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,7 @@ def _mismatch(group: str, progress: Progress | None, committed: int | None, log:
     if progress is None:
         if committed is None:
             return ""
-        return (
-            f"group {group} has committed offset {committed}, but its state is gone from the averages topic"
-            " (emptied, or given another number of partitions)"
-        )
+        return f"group {group} has committed offset {committed}, but its state is gone from the averages topic"
     expected = progress.next_offset
     if progress.group != group:
         return (
@@ -71,16 +70,14 @@ def _mismatch(group: str, progress: Progress | None, committed: int | None, log:
 
 
 def check_topic(slot: Slot, progress: Progress, topic_id: str) -> None:
-    """Check that a slot is still of the topic it was counted in; state without an id is from before there was one.
+    """Check that a slot is of the topic it was counted in; older state has no id, and passes.
 
     Raises:
         StateMismatchError: it is another topic under the same name, and no offset means what it meant.
     """
     if progress.topic_id not in ("", topic_id):
-        raise StateMismatchError(
-            f"{slot}: the topic was deleted and created again after its offset {progress.next_offset} was"
-            f" reached. What the new one holds below that offset was not handled. {_WAY_OUT}"
-        )
+        why = "the topic was deleted and created again; what the new one holds below offset"
+        raise StateMismatchError(f"{slot}: {why} {progress.next_offset} was not handled. {_LEFT}")
 
 
 def check_place(slot: Slot, partition: int | None, partitions: int) -> None:
@@ -90,10 +87,8 @@ def check_place(slot: Slot, partition: int | None, partitions: int) -> None:
         StateMismatchError: the number was changed, so other workers look for it elsewhere.
     """
     if partition != slot.partition % partitions:
-        raise StateMismatchError(
-            f"{slot}: its state stands in partition {partition} of the averages topic, which has another number of"
-            f" partitions ({partitions}) than when it was written. {_WAY_OUT}"
-        )
+        why = f"its state was written when the averages topic had another number of partitions than {partitions}"
+        raise StateMismatchError(f"{slot}: {why}. {_WAY_OUT}")
 
 
 def check_shards(slot: Slot, progress: Progress, counted: int) -> None:
@@ -103,7 +98,5 @@ def check_shards(slot: Slot, progress: Progress, counted: int) -> None:
         StateMismatchError: a part of the state is gone.
     """
     if counted != progress.processed:
-        raise StateMismatchError(
-            f"{slot}: {progress.processed} orders were counted, but the averages topic holds only {counted} of"
-            f" them: part of the state was deleted (its cleanup.policy has to be compact). {_WAY_OUT}"
-        )
+        why = f"part of the state was deleted from the averages topic: {counted} of {progress.processed} orders"
+        raise StateMismatchError(f"{slot}: {why} (its cleanup.policy has to be compact). {_WAY_OUT}")

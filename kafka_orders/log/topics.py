@@ -123,10 +123,8 @@ def check(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
             continue
         said += _complaints(one, found[one.name])
         if (few := counts[one.name]) < one.least:
-            said.append(
-                f"topic {one.name} has {few} partitions, should have {one.least} or more, or short delays wait behind"
-                f" long ones: kafka-topics --alter --topic {one.name} --partitions {one.partitions}"
-            )
+            fix = f"kafka-topics --alter --topic {one.name} --partitions {one.partitions}"
+            said.append(f"topic {one.name} has {few} partitions, so short delays wait behind long ones: {fix}")
     return said
 
 

@@ -35,7 +35,9 @@ class Router:
         """Yield all records of the batch's transaction; failures without their first ``cut`` spare headers."""
         for routed in batch.routed():  # 4. route
             failed = self._failed(routed)
-            yield failed._replace(headers=headers.without_detail(failed.headers or [], *_SPARE[:cut]))
+            if cut:
+                failed = failed._replace(headers=headers.without_detail(failed.headers or [], *_SPARE[:cut]))
+            yield failed
         for result in batch.results():
             yield OutRecord(self.output_topic, None, *result)
         for slot, progress in changes.progress.items():  # 5. write

@@ -157,9 +157,8 @@ class Worker:
         changes = self.state.after(self.batch)
         try:
             token = self.source.consumer.token()
-            took = self.producer.transact(
-                self.router.records(self.batch, changes, self.limit.cut), self.batch.offsets(), token
-            )
+            records = self.router.records(self.batch, changes, self.limit.cut)
+            took = self.producer.transact(records, self.batch.offsets(), token)
         except TransactionFailedError as failed:
             self._undo(failed)
             return

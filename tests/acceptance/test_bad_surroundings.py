@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -67,6 +68,7 @@ def refused(line: Pipeline, *words: str) -> None:
 
 
 @pytest.mark.broker
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_topic_created_anew_under_a_running_worker_is_noticed(line: Pipeline) -> None:
     """Longer than the old one, so that no offset is out of range: exit 4 within seconds, and at every start.
 
@@ -74,9 +76,11 @@ def test_a_topic_created_anew_under_a_running_worker_is_noticed(line: Pipeline) 
     """
     role, _ = counting(line)
     topic = line.settings().topic
+    role.process.send_signal(signal.SIGSTOP)  # so that it never meets the new one empty
     delete_topic(line.bootstrap, topic)
     create_topic(line.bootstrap, topic)
     assert set(send(line.bootstrap, topic, *[{**NEW, "partition": n % 6} for n in range(600)])) == {""}
+    role.process.send_signal(signal.SIGCONT)
     assert role.process.wait(20) == 4
     assert f"{topic}/" in role.text()
     assert "deleted and created again" in role.text()
@@ -92,7 +96,7 @@ def test_another_number_of_averages_partitions_is_refused(line: Pipeline) -> Non
     role, sent = counting(line)
     assert role.stop() == 0
     add_partitions(line.bootstrap, settings.averages_topic, 6)
-    refused(line, settings.topic, "another number of partitions (6)")
+    refused(line, settings.topic, "another number of partitions than 6")
     counted(line, 100)
     assert account(sent, settings.averages_topic, settings.dlq_topic).doubled == 0
 
@@ -168,7 +172,7 @@ def test_partitions_that_come_while_a_worker_runs_are_counted(line: Pipeline) ->
 
     eventually(complete, 40, "all 300 counted or dead")
     exact(line, more)
-    assert f"{settings.retry_topic} has 1 partitions, should have 4 or more" in roles[0].text()
+    assert f"{settings.retry_topic} has 1 partitions, so short delays wait" in roles[0].text()
     assert [role.stop() for role in roles] == [0, 0]
 
 

@@ -77,3 +77,20 @@ def test_dropping_forgets_what_was_kept_for_showing() -> None:
     assert (len(made.sample), made.slots.keys()) == (1, {ZERO, ONE})
     made.drop([ZERO])
     assert (made.sample, made.slots.keys()) == ([], {ONE})
+
+
+def test_a_single_record_that_is_too_large_is_cut_more_at_each_refusal() -> None:
+    """Only one refused for its size: what is slow, or one of many, keeps its details."""
+    limit, single = BatchLimit(8), batch(1, (ONE, 17))
+    cuts = []
+    for one, for_size in ((batch(8), True), (single, True), (single, True), (single, False)):
+        try:
+            limit.refused(one, "too large", for_size=for_size)
+        except UncommittableError:
+            cuts.append(-1)
+        cuts.append(limit.cut)
+    assert cuts == [0, 1, 2, -1, 0]
+    again = BatchLimit(8)
+    again.refused(single, "too large", for_size=True)
+    again.succeeded()
+    assert again.cut == 0
