@@ -38,6 +38,8 @@ class Progress:
     retried: int = 0
     dead: int = 0
     skipped: int = 0
+    #: Id of the topic when it was counted; another one under the same name is another log.
+    topic_id: str = ""
 
     @property
     def handled(self) -> int:
@@ -105,6 +107,7 @@ def dump_progress(progress: Progress) -> bytes:
             "retried": progress.retried,
             "dead": progress.dead,
             "skipped": progress.skipped,
+            "topic_id": progress.topic_id,
         }
     )
 
@@ -133,7 +136,8 @@ def load_progress(value: bytes) -> Progress:
     fields = _load(value)
     try:
         counts = {name: _whole(fields[name]) for name in ("processed", "retried", "dead", "skipped")}
-        return Progress(str(fields["group"]), _whole(fields["next_offset"]), **counts)
+        topic_id = str(fields.get("topic_id", ""))
+        return Progress(str(fields["group"]), _whole(fields["next_offset"]), **counts, topic_id=topic_id)
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(value) from error
 

@@ -18,6 +18,8 @@ _WAY_OUT = (
     "Nothing was changed. If you want to begin again from empty topics, run `kafka-orders reset --yes`;"
     " else restore what was deleted, or point this process at the right broker and topics."
 )
+#: Where the new topic may have been counted for some seconds before that was noticed.
+_LEFT = "Nothing more is handled. `kafka-orders reset --yes` begins again from empty topics."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,36 @@ def _mismatch(group: str, progress: Progress | None, committed: int | None, log:
             " the topic was deleted and created again"
         )
     return ""
+
+
+def check_topic(slot: Slot, progress: Progress, topic_id: str) -> None:
+    """Check that a slot is of the topic it was counted in; older state has no id, and passes.
+
+    Raises:
+        StateMismatchError: it is another topic under the same name, and no offset means what it meant.
+    """
+    if progress.topic_id not in ("", topic_id):
+        why = "the topic was deleted and created again; what the new one holds below offset"
+        raise StateMismatchError(f"{slot}: {why} {progress.next_offset} was not handled. {_LEFT}")
+
+
+def check_place(slot: Slot, partition: int | None, partitions: int) -> None:
+    """Check that a slot's state stands in the changelog partition that its number of partitions tells.
+
+    Raises:
+        StateMismatchError: the number was changed, so other workers look for it elsewhere.
+    """
+    if partition != slot.partition % partitions:
+        why = f"its state was written when the averages topic had another number of partitions than {partitions}"
+        raise StateMismatchError(f"{slot}: {why}. {_WAY_OUT}")
+
+
+def check_shards(slot: Slot, progress: Progress, counted: int) -> None:
+    """Check that a slot's shards hold what its progress says, all written in the same transactions.
+
+    Raises:
+        StateMismatchError: a part of the state is gone.
+    """
+    if counted != progress.processed:
+        why = f"part of the state was deleted from the averages topic: {counted} of {progress.processed} orders"
+        raise StateMismatchError(f"{slot}: {why} (its cleanup.policy has to be compact). {_WAY_OUT}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from kafka_orders.domain.errors import BrokerError
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.recovery import Bounds
-from kafka_orders.log.clients import Connection, dispose, kafka_error
+from kafka_orders.log.clients import Connection, dispose, kafka_error, made
 from kafka_orders.log.errors import denied
 from kafka_orders.log.patience import Patience
 
@@ -39,7 +39,7 @@ class Admin:
             NoBrokerError: patience has a limit, and it has passed.
         """
         while True:
-            client = AdminClient(self._connection.admin())
+            client = made(AdminClient, self._connection.admin())
             try:
                 answer = question(client)
                 why = "the answer is not complete yet"
@@ -62,6 +62,15 @@ class Admin:
 
         return self.ask("list topics", question)
 
+    def topic_id(self, topic: str) -> str:
+        """Return the id that the broker gave a topic when it was created; waits while it does not exist."""
+
+        def question(client: AdminClient) -> str:
+            asked = client.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_SECONDS)
+            return str(asked[topic].result().topic_id)
+
+        return self.ask(f"find topic {topic}", question)
+
     def slots(self, topic: str) -> list[Slot]:
         """Return all partitions of a topic.
 
@@ -83,6 +92,8 @@ class Admin:
         level = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
 
         def question(client: AdminClient) -> dict[Slot, Bounds] | None:
+            # A new client asked at once knows no leader yet and waits 1-3 s, one time in ten (measured).
+            client.list_topics(wanted[0].topic, timeout=_REQUEST_SECONDS)
             starts = _list_offsets(client, wanted, _EARLIEST, level)
             ends = _list_offsets(client, wanted, _LATEST, level)
             if any(starts[slot] < 0 or ends[slot] < 0 for slot in wanted):

@@ -6,11 +6,14 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
+from kafka_orders.domain.errors import SettingsError
+
 ClientConfig = dict[str, Any]
+T = TypeVar("T")
 
 #: Properties of a group's members, which bind each other: one alone is refused where there is no group.
 _OF_MEMBERS = frozenset(
@@ -150,6 +153,21 @@ def kafka_error(raised: BaseException) -> KafkaError:
     inner = raised.__cause__ if isinstance(raised, SystemError) else raised
     found = inner.args[0] if isinstance(inner, KafkaException) else raised
     return found if isinstance(found, KafkaError) else KafkaError(KafkaError._FAIL, str(found))
+
+
+def made(kind: Callable[[ClientConfig], T], config: ClientConfig) -> T:
+    """Return a new client.
+
+    Raises:
+        SettingsError: it does not take its properties.
+    """
+    try:
+        return kind(config)
+    except KafkaException as raised:
+        raise SettingsError(
+            f"kafka: the client does not take its properties: {kafka_error(raised).str()}. They come from --kafka,"
+            " KAFKA_ORDERS_KAFKA, .env or [kafka] in kafka-orders.toml: `kafka-orders config show`"
+        ) from None
 
 
 def dispose(handle: object) -> None:

@@ -22,7 +22,7 @@ from confluent_kafka import (
 
 from kafka_orders.domain.errors import StateMismatchError, TransactionFailedError
 from kafka_orders.domain.records import Slot
-from kafka_orders.log.clients import ClientFailure, Connection, kafka_error
+from kafka_orders.log.clients import ClientFailure, Connection, kafka_error, made
 from kafka_orders.log.errors import denied
 from kafka_orders.log.message import slot_of
 
@@ -67,7 +67,7 @@ class GroupConsumer:
         self.group, self.topic = group, topic
         self._tell_assigned, self._tell_revoked = on_assigned, on_revoked
         config = connection.member(group)
-        self._consumer = Consumer(config)
+        self._consumer = made(Consumer, config)
         #: The group gives our partitions away after this many seconds without a poll.
         self.most_silent = int(config["max.poll.interval.ms"]) / 1000
         self._owned: set[Slot] = set()

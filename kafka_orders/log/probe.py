@@ -5,8 +5,7 @@ from __future__ import annotations
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from kafka_orders.domain.errors import SettingsError
-from kafka_orders.log.clients import Connection, kafka_error
+from kafka_orders.log.clients import Connection, kafka_error, made
 from kafka_orders.log.patience import Patience
 
 _REQUEST_SECONDS = 1.0
@@ -29,10 +28,7 @@ def await_broker(connection: Connection, patience: Patience) -> None:
         NoBrokerError: patience has a limit, and it has passed.
         StopRequested: a stop was asked for meanwhile.
     """
-    try:
-        client = AdminClient(connection.admin())
-    except KafkaException as raised:
-        raise SettingsError(f"the Kafka client refuses its properties: {kafka_error(raised).str()}") from raised
+    client = made(AdminClient, connection.admin())
     while True:
         try:
             client.list_topics(timeout=_REQUEST_SECONDS)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from kafka_orders.log.clients import Connection
+from kafka_orders.log.clients import Connection, made
 from kafka_orders.log.message import slot_of
 
 #: Say how many reports are outstanding at most this often while the broker is away, in seconds.
@@ -25,7 +25,7 @@ class PlainProducer:
     """Sends records and passes on every delivery report."""
 
     def __init__(self, connection: Connection) -> None:
-        self._producer = Producer(connection.plain_producer())
+        self._producer = made(Producer, connection.plain_producer())
 
     def send(self, topic: str, value: bytes, key: bytes, told: Callable[[Report], None]) -> None:
         """Send one record; waits while the client's queue is full."""

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from kafka_orders.domain.errors import BrokerError
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.recovery import Bounds
-from kafka_orders.log.clients import Connection, kafka_error
+from kafka_orders.log.clients import Connection, kafka_error, made
 from kafka_orders.log.errors import denied
 from kafka_orders.log.message import slot_of
 from kafka_orders.log.patience import Patience
@@ -25,7 +25,7 @@ class Reader:
 
     def __init__(self, connection: Connection, patience: Patience) -> None:
         self._connection, self._patience = connection, patience
-        self._consumer = Consumer(connection.reader())
+        self._consumer = made(Consumer, connection.reader())
         self._known: set[str] = set()
 
     def read(self, ranges: Mapping[Slot, Bounds]) -> Iterator[Message]:

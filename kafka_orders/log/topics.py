@@ -25,29 +25,50 @@ _KEY_ROOM = 1024
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """A topic as it should be. ``config`` are the settings that the pipeline rests on."""
+    """A topic as it should be. ``config`` are the settings that the pipeline rests on.
+
+    ``partitions`` is how many it gets, ``least`` with how few it still does its work well.
+    """
 
     name: str
     partitions: int
     config: dict[str, str]
+    least: int = 1
 
 
-def specs(settings: Settings) -> list[TopicSpec]:
-    """Return the five topics of these settings."""
-    roomy = {"max.message.bytes": str(_ORDER_BYTES + _HEADER_ROOM), "retention.ms": str(30 * _DAY_MS)}
+def specs(settings: Settings, order_bytes: int = _ORDER_BYTES) -> list[TopicSpec]:
+    """Return the five topics of these settings, where the orders topic takes records of ``order_bytes``."""
+    roomy = {"max.message.bytes": str(order_bytes + _HEADER_ROOM), "retention.ms": str(30 * _DAY_MS)}
     compacted = {"cleanup.policy": "compact", "segment.bytes": str(16 * 1024 * 1024)}
     tidy = {
         "segment.ms": "600000",
         "min.cleanable.dirty.ratio": "0.1",
     }  # a restore reads what is not compacted
     broker_time = {"message.timestamp.type": "LogAppendTime"}  # due times must not hang on a worker's clock
+    bands = settings.max_retries + 1
     return [
         TopicSpec(settings.topic, settings.partitions, {"retention.ms": str(7 * _DAY_MS)}),
-        TopicSpec(settings.retry_topic, settings.retry_partitions, {**roomy, **broker_time}),
+        TopicSpec(settings.retry_topic, settings.retry_partitions, {**roomy, **broker_time}, bands),
         TopicSpec(settings.dlq_topic, settings.partitions, roomy),
         TopicSpec(settings.averages_topic, settings.partitions, {**compacted, **tidy, **broker_time}),
         TopicSpec(settings.dlq_status_topic, settings.partitions, compacted),
     ]
+
+
+def fitting(admin: Admin, settings: Settings) -> list[TopicSpec]:
+    """Return the five topics as they should be beside the orders topic that is there."""
+    has = configs(admin, list(admin.partition_counts([settings.topic]))).get(settings.topic)
+    return specs(settings, int(has["max.message.bytes"])) if has else specs(settings)
+
+
+def create_all(admin: Admin, settings: Settings) -> list[str]:
+    """Create what is missing, the orders topic first: the others have to take what it takes. Return the names.
+
+    Raises:
+        BrokerError: permission is missing, or the broker refuses a topic.
+    """
+    first = create_missing(admin, specs(settings)[:1])
+    return first + create_missing(admin, fitting(admin, settings) + output_spec(settings))
 
 
 def output_spec(settings: Settings) -> list[TopicSpec]:
@@ -108,22 +129,22 @@ def check(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
     wanted = list(wanted)
     counts = admin.partition_counts([one.name for one in wanted])
     found = configs(admin, [one.name for one in wanted if one.name in counts])
-    return [f"{what}: {fix}" for what, fix in faults(wanted, found)]
+    few = [one for one in wanted if 0 < counts.get(one.name, 0) < one.least]
+    return [f"{what}: {fix}" for what, fix in faults(wanted, found)] + [
+        f"topic {one.name} has {counts[one.name]} partitions, so short delays wait behind long ones: kafka-topics"
+        f" --alter --topic {one.name} --partitions {one.partitions}"
+        for one in few
+    ]
 
 
 def faults(wanted: Iterable[TopicSpec], found: Mapping[str, Mapping[str, str]]) -> list[Fault]:
-    """Return what is wrong with topics of which ``found`` has the settings; the first one holds the orders."""
-    specs = list(wanted)
-    largest = int(found.get(specs[0].name, {}).get("max.message.bytes", _ORDER_BYTES))
+    """Return what is wrong with topics of which ``found`` has the settings."""
     said: list[Fault] = []
-    for one in specs:
+    for one in wanted:
         if one.name not in found:
             said.append((f"topic {one.name} does not exist", "`kafka-orders topics create` makes it"))
             continue
-        config = dict(one.config)
-        if "max.message.bytes" in config:  # whatever fits in orders must fit in retry and dead letters
-            config["max.message.bytes"] = str(largest + _HEADER_ROOM)
-        said += _faults(one.name, config, found[one.name])
+        said += _faults(one.name, one.config, found[one.name])
     return said
 
 

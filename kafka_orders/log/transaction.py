@@ -26,6 +26,7 @@ from kafka_orders.log.clients import (
     Connection,
     dispose,
     kafka_error,
+    made,
 )
 from kafka_orders.log.errors import FENCED, UNFIT, denied
 
@@ -70,7 +71,7 @@ class TransactionalProducer:
         self._config = connection.transactional_producer(transactional_id)
         self._patience = patience
         self._current: Producer | None = None
-        self._standby = Producer(self._config)
+        self._standby = made(Producer, self._config)
         self._suspect = "start"
         self._fenced_at: float | None = None
         self._delivery_error: KafkaError | None = None

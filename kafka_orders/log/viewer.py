@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from kafka_orders.domain.records import Slot
-from kafka_orders.log.clients import Connection
+from kafka_orders.log.clients import Connection, made
 from kafka_orders.log.errors import denied
 from kafka_orders.log.message import offset_of, slot_of
 
@@ -18,7 +18,7 @@ class Viewer:
     def __init__(self, connection: Connection, group: str, topic: str) -> None:
         config = connection.member(group)
         # It changes nothing, so reading from the beginning is always safe.
-        self._consumer = Consumer({**config, "auto.offset.reset": "earliest"})
+        self._consumer = made(Consumer, {**config, "auto.offset.reset": "earliest"})
         self._consumer.subscribe([topic])
 
     def fetch(self, count: int, timeout: float) -> list[Message]:

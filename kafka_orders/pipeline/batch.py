@@ -113,16 +113,22 @@ class BatchLimit:
 
     def __init__(self, full: int) -> None:
         self._full = self.current = full
-        #: How often what begins there was refused; forgotten once a commit has moved past it.
+        #: How often what begins there was refused, or took too long; forgotten once a commit has moved past it.
         self._refusals: dict[tuple[Slot, int], int] = {}
+        self._slow: dict[tuple[Slot, int], int] = {}
 
     def succeeded(self, batch: Batch) -> None:
         """Tell that a batch was committed. What was refused before counts on until it is committed itself."""
-        for slot, part in batch.slots.items():
-            for known in [one for one in self._refusals if one[0] == slot and one[1] < part.next_offset]:
-                del self._refusals[known]
-        if not self._refusals:
+        for counts in (self._refusals, self._slow):
+            for slot, offset in list(counts):
+                if slot in batch.slots and offset < batch.slots[slot].next_offset:
+                    del counts[slot, offset]
+        if not self._refusals and not self._slow:
             self.current = self._full
+
+    def cut(self, batch: Batch) -> int:
+        """Return how many failure headers to leave out: a single record that was refused is made to fit."""
+        return max(self._refusals.get(start, 0) for start in batch.starts()) if batch.size == 1 else 0
 
     def refused(self, batch: Batch, why: str) -> None:
         """Tell that the broker refused a batch for what its records are; ``why`` ends with what to do about it.
@@ -148,8 +154,8 @@ class BatchLimit:
         """
         if batch.latest is None:
             return
-        self._refusals[batch.latest] = self._refusals.get(batch.latest, 0) + 1
-        if self._refusals[batch.latest] >= self.patience:
+        self._slow[batch.latest] = self._slow.get(batch.latest, 0) + 1
+        if self._slow[batch.latest] >= self.patience:
             raise _uncommittable(*batch.latest, why)
         self.current = 1
 

@@ -31,10 +31,13 @@ class Router:
     averages_partitions: int
     output_topic: str = ""
 
-    def records(self, batch: Batch, changes: Changes) -> Iterator[OutRecord]:
-        """Yield all records of the batch's transaction."""
+    def records(self, batch: Batch, changes: Changes, cut: int = 0) -> Iterator[OutRecord]:
+        """Yield all records of the batch's transaction; failures without their first ``cut`` spare headers."""
         for routed in batch.routed():  # 4. route
-            yield self._failed(routed)
+            failed = self._failed(routed)
+            if cut:
+                failed = failed._replace(headers=headers.without_detail(failed.headers or [], *_SPARE[:cut]))
+            yield failed
         for result in batch.results():
             yield OutRecord(self.output_topic, None, *result)
         for slot, progress in changes.progress.items():  # 5. write

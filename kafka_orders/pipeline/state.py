@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kafka_orders.domain.averages import EMPTY, Tally, merge_all
 from kafka_orders.domain.records import Progress, Slot, load_progress, load_shard, parse_key
-from kafka_orders.domain.recovery import Bounds, start_offset
+from kafka_orders.domain.recovery import Bounds, check_place, check_shards, check_topic, start_offset
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.message import Message
 from kafka_orders.log.reader import Reader
@@ -90,31 +90,46 @@ class Restorer:
         wanted = set(slots)
         committed = self._admin.committed(state.group, wanted)
         logs = self._admin.bounds(wanted)
+        ids = {topic: self._admin.topic_id(topic) for topic in {slot.topic for slot in wanted}}
         changelog = self._admin.bounds({Slot(self._topic, slot.partition % self._partitions) for slot in wanted})
         progress, shards = self._read(changelog, wanted)
+        for slot, held in progress.items():
+            check_topic(slot, held, ids[slot.topic])
         starts = {
             slot: start_offset(slot, state.group, progress.get(slot), committed[slot], logs[slot])
             for slot in wanted
         }
         for slot, start in starts.items():
-            state.progress[slot] = progress.get(slot) or Progress(state.group, start)
+            found = progress.get(slot) or Progress(state.group, start)
             state.shards[slot] = shards.get(slot, {})
+            check_shards(slot, found, sum(tally.count for tally in state.shards[slot].values()))
+            state.progress[slot] = replace(found, topic_id=ids[slot.topic])
         return starts
+
+    def check_topic(self, state: State) -> None:
+        """Check that the topic is the one that was restored: the client goes on at old offsets in a new one.
+
+        Raises:
+            StateMismatchError: it is another topic under the same name.
+        """
+        for slot, progress in list(state.progress.items())[:1]:
+            check_topic(slot, progress, self._admin.topic_id(slot.topic))
 
     def _read(
         self, changelog: dict[Slot, Bounds], wanted: set[Slot]
     ) -> tuple[dict[Slot, Progress], dict[Slot, Shards]]:
-        newest: dict[bytes, Message] = {}
+        newest: dict[tuple[bytes, int | None], Message] = {}
         for message in self._reader.read(changelog):
             key = message.key()
             if key is not None:
-                newest[key] = message
+                newest[key, message.partition()] = message
         progress: dict[Slot, Progress] = {}
         shards: dict[Slot, Shards] = {}
-        for key, message in newest.items():
+        for (key, partition), message in newest.items():
             place, value = parse_key(key), message.value()
             if place is None or place.slot not in wanted or value is None:
                 continue
+            check_place(place.slot, partition, self._partitions)
             if place.product is None:
                 progress[place.slot] = load_progress(value)
             else:

@@ -24,7 +24,7 @@ def create(settings: Settings, say: Say) -> list[str]:
     Raises:
         NoBrokerError: nobody answers.
     """
-    return topics.create_missing(_admin(settings, say), topics.specs(settings))
+    return topics.create_all(_admin(settings, say), settings)
 
 
 def check(settings: Settings, say: Say) -> list[str]:
@@ -33,7 +33,8 @@ def check(settings: Settings, say: Say) -> list[str]:
     Raises:
         NoBrokerError: nobody answers.
     """
-    return topics.check(_admin(settings, say), topics.specs(settings))
+    admin = _admin(settings, say)
+    return topics.check(admin, topics.fitting(admin, settings))
 
 
 def reset(settings: Settings, say: Say) -> None:
@@ -44,9 +45,8 @@ def reset(settings: Settings, say: Say) -> None:
         BrokerError: a role is still running; nothing was deleted.
     """
     admin = _admin(settings, say)
-    wanted = topics.specs(settings)
-    topics.delete(admin, [one.name for one in wanted], [settings.group, settings.retry_group, settings.dlq_group])
-    topics.create_missing(admin, wanted)
+    topics.delete(admin, names(settings), [settings.group, settings.retry_group, settings.dlq_group])
+    topics.create_all(admin, settings)
 
 
 def _admin(settings: Settings, say: Say) -> Admin:

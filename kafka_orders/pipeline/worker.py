@@ -42,10 +42,11 @@ from kafka_orders.pipeline.story import Observer, Story
 POLL_SIZE = 200
 
 
+#: See this often whether the topic is still the same one, in seconds.
+IDENTITY_SECONDS = 5.0
+
 #: What to do about a record that cannot be committed.
-_TOO_LARGE = (
-    "Mend the cause (often max.message.bytes of the retry or dead letter topic: `kafka-orders topics check`)"
-)
+_TOO_LARGE = "Mend the cause (often max.message.bytes of the topic it goes to: `kafka-orders topics check`)"
 _TOO_SLOW = (
     "the group gives a member's partitions away after max.poll.interval.ms. Make it faster, let it give up with"
     " TimeoutError, or allow it more (--kafka max.poll.interval.ms=900000)"
@@ -80,6 +81,7 @@ class Worker:
     source: Source = field(init=False)
     batch: Batch = field(init=False, default_factory=Batch)
     unready: set[Slot] = field(init=False, default_factory=set)
+    identified_at: float = field(init=False, default=0.0)
 
     def run(self) -> Ended:
         """Work until a stop is asked for or the handler's source has changed.
@@ -120,9 +122,12 @@ class Worker:
         why = self.producer.suspect
         if self.producer.renew():
             self.story.recycled(why)
-        if not self.unready:
-            return
         started = time.monotonic()
+        if not self.unready:
+            if started - self.identified_at >= IDENTITY_SECONDS:
+                self.restorer.check_topic(self.state)
+                self.identified_at = time.monotonic()
+            return
         starting = set(self.unready)
         starts = self.restorer.restore(self.state, starting)
         self.unready = {slot for slot in starting if not self.source.consumer.start_at(slot, starts[slot])}
@@ -152,7 +157,8 @@ class Worker:
         changes = self.state.after(self.batch)
         try:
             token = self.source.consumer.token()
-            took = self.producer.transact(self.router.records(self.batch, changes), self.batch.offsets(), token)
+            records = self.router.records(self.batch, changes, self.limit.cut(self.batch))
+            took = self.producer.transact(records, self.batch.offsets(), token)
         except TransactionFailedError as failed:
             self._undo(failed)
             return

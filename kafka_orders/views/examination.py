@@ -71,7 +71,7 @@ class _Examination:
         self.settings, self.connection = settings, connection_of(settings)
         patience = Patience(limit=_ANSWER_SECONDS)
         self.admin, self.reader = Admin(self.connection, patience), Reader(self.connection, patience)
-        self.specs = topics.specs(settings)
+        self.specs = topics.fitting(self.admin, settings)
         self.cluster = diagnosis.cluster(self.admin, [one.name for one in self.specs])
         laid = self.cluster.topics
         self.slots = {name: [Slot(name, number) for number in range(laid[name].partitions)] for name in laid}

@@ -20,3 +20,11 @@ def sleeps_at_one(order: dict[str, Any]) -> None:
     if order["price"] == 30.0:
         print("sleeping", flush=True)
         time.sleep(8)
+
+
+def returns_its_id(order: dict[str, Any]) -> bytes:
+    """For `--handler`: the result is the order's id; Item5 is dead, and no order takes less than a millisecond."""
+    time.sleep(0.001)
+    if order["product"] == "Item5":
+        raise ValueError("no Item5")
+    return str(order["orderId"]).encode()

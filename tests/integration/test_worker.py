@@ -15,7 +15,7 @@ from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.avro import order_format
 from kafka_orders.log.transaction import TransactionalProducer
 from kafka_orders.pipeline import upkeep
-from kafka_orders.pipeline.roles import Job, run_role
+from kafka_orders.pipeline.roles import Job, RoleName, run_role
 from kafka_orders.pipeline.stop import Stop
 from kafka_orders.views.verify import verify
 from tests.support.pipeline import Pipeline
@@ -24,12 +24,13 @@ from tests.support.witness import Journal, account, encode, read_all
 
 pytestmark = pytest.mark.broker
 
-DECODE = order_format().decode
+DECODE, ENCODE = order_format().decode, order_format().encode
 
 
 def work(
-    settings: Settings, handler: Callable[[Any], Any] = lambda _: None, *, most: int = 10**9, idle_polls: int = 10
-) -> int:
+    settings: Settings, handler: Callable[..., Any] = lambda _: None, *, most: int = 10**9, idle_polls: int = 10,
+    role: RoleName = "main",
+) -> int:  # fmt: skip
     """Run a worker in this process until it is idle, or has committed ``most`` records; return how many."""
     stop, done, idle = Stop(), 0, 0
 
@@ -42,7 +43,7 @@ def work(
     watchdog = threading.Timer(60, stop.request)
     watchdog.start()
     try:
-        run_role("main", settings, Job(DECODE, handler), observer, stop)
+        run_role(role, settings, Job(DECODE, handler, encode=ENCODE), observer, stop)
     finally:
         watchdog.cancel()
     return done

@@ -112,3 +112,24 @@ def test_dropping_forgets_what_was_kept_for_showing() -> None:
     assert (len(made.sample), made.slots.keys()) == (1, {ZERO, ONE})
     made.drop([ZERO])
     assert (made.sample, made.slots.keys()) == ([], {ONE})
+
+
+def test_a_single_record_that_is_too_large_is_cut_more_at_each_refusal() -> None:
+    """Only one refused for its size: what is slow, or one of many, keeps its details; so do others beside it."""
+    limit, single = BatchLimit(8), batch(1, (ONE, 17))
+    limit.refused(batch(8, (ONE, 17)), "too large")
+    assert limit.cut(batch(8, (ONE, 17))) == 0
+    limit = BatchLimit(8)
+    cuts = [limit.cut(single)]
+    for _ in range(2):
+        limit.refused(single, "too large")
+        limit.succeeded(committed(ZERO, 5, 9))
+        cuts.append(limit.cut(single))
+    assert cuts == [0, 1, 2]
+    assert limit.cut(batch(1, (ZERO, 9))) == 0
+    limit.succeeded(committed(ONE, 17, 18))
+    assert limit.cut(single) == 0
+    slow = batch(1, (ZERO, 3))
+    slow.latest = (ZERO, 3)
+    limit.outlasted(slow, "slow")
+    assert limit.cut(slow) == 0

@@ -41,8 +41,9 @@ def test_the_record_has_the_contract_fields() -> None:
     assert json.loads(dump_shard(tally([2.0, 4.0]), 118)) == {
         "v": 1, "count": 2, "sum": 6.0, "min": 2.0, "max": 4.0, "average": 3.0, "next_offset": 118,
     }  # fmt: skip
-    assert json.loads(dump_progress(Progress("g", 9, 1, 2, 3, 4))) == {
+    assert json.loads(dump_progress(Progress("g", 9, 1, 2, 3, 4, "id"))) == {
         "v": 1, "group": "g", "next_offset": 9, "processed": 1, "retried": 2, "dead": 3, "skipped": 4,
+        "topic_id": "id",
     }  # fmt: skip
     assert isinstance(json.loads(dump_shard(tally([1e30, 1.0]), 1))["sum"], list)
 

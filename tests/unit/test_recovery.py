@@ -4,7 +4,7 @@ import pytest
 
 from kafka_orders.domain.errors import StateMismatchError
 from kafka_orders.domain.records import Progress, Slot
-from kafka_orders.domain.recovery import Bounds, start_offset
+from kafka_orders.domain.recovery import Bounds, check_place, check_shards, check_topic, start_offset
 
 SLOT = Slot("orders", 2)
 
@@ -68,3 +68,26 @@ def test_an_offset_of_zero_is_an_offset() -> None:
         start(None, 0)
     with pytest.raises(StateMismatchError, match="committed 0"):
         start(Progress("g", 5), 0)
+
+
+def test_state_of_a_topic_with_another_id_is_refused() -> None:
+    """The same name is not the same log; state from before ids were kept is taken as it is."""
+    check_topic(SLOT, Progress("g", 50, topic_id="a"), "a")
+    check_topic(SLOT, Progress("g", 50), "a")
+    with pytest.raises(StateMismatchError, match=r"orders/2: .*created again.* offset 50 .*reset --yes"):
+        check_topic(SLOT, Progress("g", 50, topic_id="a"), "b")
+
+
+def test_state_in_another_partition_is_refused() -> None:
+    """The number of partitions has changed, so that others look elsewhere."""
+    check_place(Slot("orders", 7), 1, 6)
+    with pytest.raises(StateMismatchError, match="another number of partitions than 9"):
+        check_place(Slot("orders", 7), 1, 9)
+
+
+def test_shards_that_are_fewer_than_what_was_processed_are_refused() -> None:
+    """Progress and shards are written in one transaction: who finds one without the other has lost state."""
+    check_shards(SLOT, Progress("g", 50, processed=40, dead=10), 40)
+    for counted in (39, 0, 41):
+        with pytest.raises(StateMismatchError, match=f"{counted} of 40 orders"):
+            check_shards(SLOT, Progress("g", 50, processed=40, dead=10), counted)
