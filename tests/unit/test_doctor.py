@@ -99,7 +99,7 @@ def test_room_for_headers_is_counted_from_what_orders_takes() -> None:
     well = {one.name: {"retention.ms": "-1", "max.message.bytes": "1048588", **one.config} for one in wanted}
     assert faults(wanted, well) == []
     well["orders"]["max.message.bytes"] = "1048589"
-    found = faults(wanted, well)
+    found = faults(specs(Settings(), 1048589), well)
     assert [what.split(":")[0] for what, _ in found] == ["topic orders_retry", "topic orders_dlq"]
     assert found[0][1].endswith("max.message.bytes=1114125")
     del well["orders"]
