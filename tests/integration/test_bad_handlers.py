@@ -158,6 +158,7 @@ def test_nonsense_from_a_handler_is_dead_where_it_matters_and_counted_where_not(
         }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_handler_past_the_poll_interval_is_tried_again_and_given_up_at_the_third_time(line: Pipeline) -> None:
     """Slow once: exact. Slow every time: exit 4 names the record and the setting, and nothing is lost."""
     line.extra.update(IMPATIENT, BATCH_SIZE="1")
