@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from confluent_kafka import (
@@ -42,6 +43,10 @@ _PASSING = frozenset(
 )
 
 
+#: Longest wait for the answer to a request that is only there to wake the client up, in seconds.
+_WAKE_SECONDS = 0.5
+
+
 class ConsumerLostError(Exception):
     """The client's consumer failed fatally and has to be built anew; the offsets are in Kafka."""
 
@@ -72,6 +77,7 @@ class GroupConsumer:
         self.most_silent = int(config["max.poll.interval.ms"]) / 1000
         self._owned: set[Slot] = set()
         self._starting: set[Slot] = set()
+        self._paused: set[Slot] = set()
         self._rebalanced = self._lost = False
         self._consumer.subscribe(
             [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -94,6 +100,7 @@ class GroupConsumer:
         slots = _slots(partitions)
         self._owned -= slots
         self._starting -= slots
+        self._paused -= slots
         self._rebalanced = True
         self._tell_revoked(slots)
         consumer.incremental_unassign(partitions)
@@ -180,18 +187,30 @@ class GroupConsumer:
             self._consumer.resume([where])
         except KafkaException:
             return False
+        self._paused.discard(slot)
+        self._wake(where)
         self._starting.discard(slot)
         return True
+
+    def _wake(self, where: TopicPartition) -> None:
+        """A resume wakes nobody: the client's thread for this leader may sleep for a second. A request does."""
+        with suppress(KafkaException):
+            self._consumer.get_watermark_offsets(where, timeout=_WAKE_SECONDS)
 
     def pause(self, slots: Iterable[Slot]) -> None:
         """Stop delivering these; what the client has fetched of them it drops and fetches again."""
         if held := _partitions(slots):
             self._consumer.pause(held)
+            self._paused |= _slots(held)
 
     def resume(self, slots: Iterable[Slot]) -> None:
         """Deliver these again from where they were paused."""
         if held := _partitions(slots):
+            nothing_fetches = self._owned <= self._paused
             self._consumer.resume(held)
+            self._paused -= _slots(held)
+            for one in held if nothing_fetches else ():
+                self._wake(one)
 
     def hold(self, slots: Iterable[Slot]) -> None:
         """Pause these until :meth:`start_at`: their position is about to be decided anew."""

@@ -229,7 +229,7 @@ def test_what_has_no_room_for_its_details_is_a_dead_letter_without_them(line: Pi
         if len(order["product"]) > 1000:
             raise ValueError("e" * 9000)
 
-    assert work(line.settings(), handler) == 12
+    assert work(line.settings(), handler, idle_polls=50) == 12
     dead = {one.key(): one for one in dead_letters(line)}
     assert {key: one.value() for key, one in dead.items()} == large
     everything = {"x-exception-stacktrace", "error", "x-exception-fqcn", "x-original-offset", "retryCount"}
