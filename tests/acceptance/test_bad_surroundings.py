@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -201,9 +203,38 @@ def test_of_two_processes_with_one_instance_id_one_is_refused(line: Pipeline, tm
     assert winner.stop() == 0
 
 
+@contextmanager
+def full_disk(folder: Path) -> Iterator[Path]:
+    """A file system without room for one more file; only root can make one."""
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=4k,nr_inodes=1", "tmpfs", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip(f"no file system can be mounted here: {made.stderr!r}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.broker
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mounts a tmpfs")
+def test_a_full_disk_for_locks_is_said(line: Pipeline, tmp_path: Path) -> None:
+    """Exit 1, no order touched."""
+    with full_disk(tmp_path / "full") as full:
+        done = line.run("consume", HOME=str(full / "home"))
+    assert done.returncode == 1, done.stderr
+    assert "No space left on device" in done.stderr
+    assert "no order was touched" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.broker
 def test_a_home_that_cannot_hold_locks_is_said(line: Pipeline, tmp_path: Path) -> None:
-    """A file where the folder should be, as good as a full disk: exit 1, no order touched."""
+    """A file where the folder should be: exit 1, no order touched."""
     (tmp_path / "file").write_text("")
     done = line.run("consume", HOME=str(tmp_path / "file" / "home"))
     assert done.returncode == 1, done.stderr
