@@ -12,6 +12,7 @@ from kafka_orders.domain.fingerprint import Failure
 from kafka_orders.domain.headers import Origin
 from kafka_orders.domain.policy import Dead, Decision
 from kafka_orders.domain.records import Slot
+from kafka_orders.log.consumer import ConsumerLostError
 from kafka_orders.log.message import Message
 from kafka_orders.log.transaction import Offset
 
@@ -74,10 +75,16 @@ class Batch:
     latest: tuple[Slot, int] | None = None
 
     def part(self, slot: Slot, offset: int) -> SlotBatch:
-        """Return the part of ``slot``; ``offset`` is that of its first record."""
+        """Return the part of ``slot``; ``offset`` is that of the next record.
+
+        Raises:
+            ConsumerLostError: the client delivered records again; build a new consumer.
+        """
         found = self.slots.get(slot)
         if found is None:
             found = self.slots[slot] = SlotBatch(offset, offset)
+        elif offset < found.next_offset:
+            raise went_back(slot, offset, found.next_offset)
         return found
 
     def drop(self, slots: Iterable[Slot]) -> None:
@@ -103,6 +110,14 @@ class Batch:
     def starts(self) -> frozenset[tuple[Slot, int]]:
         """Return where each part begins: the identity of a batch that is tried again."""
         return frozenset((slot, part.first_offset) for slot, part in self.slots.items())
+
+
+def went_back(slot: Slot, offset: int, expected: int) -> ConsumerLostError:
+    """Return what to raise where a record is delivered that was handled before: counting it would double it.
+
+    Offsets may have gaps (ends of transactions take some), so that a step is too large cannot be seen.
+    """
+    return ConsumerLostError(f"{slot} was delivered from offset {offset} on, expected was {expected} or later")
 
 
 class BatchLimit:

@@ -11,7 +11,7 @@ from kafka_orders.domain.recovery import Bounds, check_place, check_shards, chec
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.message import Message
 from kafka_orders.log.reader import Reader
-from kafka_orders.pipeline.batch import Batch
+from kafka_orders.pipeline.batch import Batch, went_back
 
 Shards = dict[str, Tally]
 
@@ -33,9 +33,15 @@ class State:
     shards: dict[Slot, Shards] = field(default_factory=dict)
 
     def after(self, batch: Batch) -> Changes:
-        """Return what ``batch`` makes of the state, without changing it."""
+        """Return what ``batch`` makes of the state, without changing it.
+
+        Raises:
+            ConsumerLostError: the client delivered records that are counted already; build a new consumer.
+        """
         changes = Changes()
         for slot, part in batch.slots.items():
+            if part.first_offset < self.progress[slot].next_offset:
+                raise went_back(slot, part.first_offset, self.progress[slot].next_offset)
             dead = sum(1 for routed in part.routed if routed.is_dead)
             changes.progress[slot] = self.progress[slot].plus(
                 part.next_offset, part.processed, len(part.routed) - dead, dead, part.skipped

@@ -122,9 +122,10 @@ def test_the_four_commands_start_in_any_order_on_an_empty_broker(line: Pipeline,
     assert "average of" in roles[MAIN].text() or "overall average" in roles[MAIN].text()
 
 
-def test_a_second_consumer_joins_and_leaves_while_orders_flow(line: Pipeline) -> None:
-    """The same figures."""
-    line.extra.update(BATCH_SIZE="100")
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_a_second_consumer_joins_and_leaves_while_orders_flow(line: Pipeline, protocol: str) -> None:
+    """The same figures, with either rebalance protocol."""
+    line.extra.update(BATCH_SIZE="100", GROUP_PROTOCOL=protocol)
     first = line.start("-m", "kafka_orders", "consume")
     first.says("restored")
     producer = line.start("-m", "kafka_orders", "produce", "--rate", "400", "--count", "4000")

@@ -3,8 +3,10 @@
 import pytest
 
 from kafka_orders.domain.errors import UncommittableError
-from kafka_orders.domain.records import Slot
+from kafka_orders.domain.records import Progress, Slot
+from kafka_orders.log.consumer import ConsumerLostError
 from kafka_orders.pipeline.batch import Batch, BatchLimit
+from kafka_orders.pipeline.state import State
 
 ZERO, ONE = Slot("orders", 0), Slot("orders", 1)
 
@@ -133,3 +135,20 @@ def test_a_single_record_that_is_too_large_is_cut_more_at_each_refusal() -> None
     slow.latest = (ZERO, 3)
     limit.outlasted(slow, "slow")
     assert limit.cut(slow) == 0
+
+
+def test_a_record_that_comes_again_in_a_batch_is_not_taken() -> None:
+    """Counting it would double it; a step forward may be the end of a transaction."""
+    made = Batch()
+    made.part(ZERO, 5).next_offset = 9
+    made.part(ZERO, 11).next_offset = 12
+    with pytest.raises(ConsumerLostError, match="orders/0 was delivered from offset 8 on, expected was 12"):
+        made.part(ZERO, 8)
+
+
+def test_a_batch_that_begins_before_the_state_is_not_counted() -> None:
+    """Also where it ends beyond it."""
+    state = State("g", {ZERO: Progress("g", 5)}, {ZERO: {}})
+    with pytest.raises(ConsumerLostError, match="expected was 5 or later"):
+        state.after(committed(ZERO, 0, 30))
+    assert state.after(committed(ZERO, 5, 30)).progress[ZERO].next_offset == 30
