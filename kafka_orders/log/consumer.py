@@ -214,10 +214,16 @@ class GroupConsumer:
                 self._wake(one)
 
     def hold(self, slots: Iterable[Slot]) -> None:
-        """Deliver nothing of these until :meth:`start_at`: their position is about to be decided anew."""
+        """Deliver nothing of these until :meth:`start_at`: their position is about to be decided anew.
+
+        Raises:
+            ConsumerLostError: the consumer is dead; build a new one.
+        """
         started = self._running & set(slots)
-        if started:
+        try:
             self._consumer.incremental_unassign(_partitions(started))
+        except KafkaException as raised:
+            raise ConsumerLostError(kafka_error(raised).str()) from raised
         self._starting |= started
 
     def abandon(self) -> None:
