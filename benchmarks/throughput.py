@@ -4,8 +4,8 @@
 
 Prints orders per second of both, and the ratio of each round. The raw loop only takes the messages;
 the main consumer decodes, validates, averages per product, sends ``--failures`` percent of the orders to
-retry, and commits all of it in transactions. Two more rounds come first and do not count: a new broker's
-JVM is slow. Medians of ratios within one run are what counts here: the absolute
+retry, and commits all of it in transactions. Six more rounds come first and do not count: the JVM of a new
+broker compiles on the same two cores. Medians of ratios within one run are what counts here: the absolute
 figures follow the machine of the moment.
 """
 
@@ -36,7 +36,7 @@ from kafka_orders.pipeline.stop import Stop
 from kafka_orders.sources import home_folder
 
 POLL = 200
-WARM_UP = 2
+WARM_UP = 6
 
 
 def settings_for(name: str, orders: str, bootstrap: str, home: str) -> Settings:

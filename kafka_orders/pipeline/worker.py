@@ -130,6 +130,7 @@ class Worker:
             return
         starting = set(self.unready)
         starts = self.restorer.restore(self.state, starting)
+        self.identified_at = time.monotonic()  # a restore has looked, too
         self.unready = {slot for slot in starting if not self.source.consumer.start_at(slot, starts[slot])}
         self.story.restored(self.state, starting - self.unready, time.monotonic() - started)
 
