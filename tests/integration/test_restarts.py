@@ -17,7 +17,7 @@ from tests.support.pipeline import Pipeline
 pytestmark = pytest.mark.broker
 
 
-def restart(line: Pipeline, times: int) -> None:
+def check_restarts(line: Pipeline, times: int) -> None:
     """Start a worker ``times`` times, with new orders before each; then check every figure."""
     sent = journal(line, 200)
     work(line.settings(), most=200)
@@ -31,7 +31,7 @@ def restart(line: Pipeline, times: int) -> None:
 
 def test_a_start_goes_on_exactly_where_the_state_ends(line: Pipeline) -> None:
     """Restores are quick, so the client may still be busy with the assignment."""
-    restart(line, 8)
+    check_restarts(line, 8)
 
 
 def test_a_client_that_goes_back_is_given_up_before_anything_is_counted(line: Pipeline, monkeypatch) -> None:
@@ -45,7 +45,7 @@ def test_a_client_that_goes_back_is_given_up_before_anything_is_counted(line: Pi
         return real(self, slot, offset)
 
     monkeypatch.setattr(GroupConsumer, "start_at", start_at)
-    restart(line, 4)
+    check_restarts(line, 4)
     assert len(wrong) > 3
 
 
