@@ -46,6 +46,11 @@ def delete_topic(bootstrap: str, topic: str) -> None:
     _ask(bootstrap, lambda client: client.delete_topics([topic]))
 
 
+def forget_group(bootstrap: str, group: str) -> None:
+    """Delete a group without members, and its offsets."""
+    _ask(bootstrap, lambda client: client.delete_consumer_groups([group]))
+
+
 def alter_topic(bootstrap: str, topic: str, name: str, value: str) -> None:
     """Change one setting of a topic."""
     entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)

@@ -1,0 +1,329 @@
+"""The checker: what the topics say of a journal's orders. It knows the contract, and nothing of the product's code.
+
+Every record of the orders topic is followed by its origin (topic, partition, offset), which Kafka gave it: to the
+output topic, where the handler under test tells whom it counted, or to the dead letters. Invariants:
+
+- I1 each acknowledged order is in the log, with the payload sent; each record of the log is counted once or dead once
+  (a tombstone neither), so an order with an unknown outcome at most once for each copy in the log;
+- I2 count and sum per product are exact; what cannot be an order is never counted;
+- I3 the changelog is monotone, and each step of it equals what its transaction wrote to the other topics;
+- I4 next_offset is the group's committed offset;
+- I5 no transaction hangs: the last stable offset reaches the end within transaction.timeout.ms + 10 s;
+- I6 retries are numbered 1 to MAX_RETRIES without gap or double, none is handled before it is due;
+- I7 everything drains within 120 s (the bed waits for that);
+- I8 a reader that ran meanwhile saw what one at the end sees.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Message, TopicPartition
+
+from tests.faults.journal import Told, read_journals
+from tests.support.waiting import eventually
+from tests.support.witness import decode, read_all
+
+#: transaction.timeout.ms of the product and 10 s.
+HANGING_SECONDS = 20.0
+#: A handler's clock may be that much behind the broker's, which rounds, in milliseconds.
+_CLOCK_MS = 50
+
+Place = tuple[str, int, int]
+#: Of a list of problems of one kind, so many are shown.
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Names:
+    """The topics and groups of the pipeline under test, and its policy."""
+
+    orders: str
+    retry: str
+    dlq: str
+    averages: str
+    output: str
+    main_group: str
+    retry_group: str
+    max_retries: int
+    delay_ms: int
+
+
+@dataclass
+class Report:
+    """What was found; holds when ``problems`` is empty."""
+
+    problems: list[str] = field(default_factory=list)
+    orders: int = 0
+    acknowledged: int = 0
+    unknown: int = 0
+    counted: int = 0
+    dead: int = 0
+    retried: int = 0
+    skipped: int = 0
+    lost: int = 0
+    doubled: int = 0
+    transactions: int = 0
+    aborted: int = 0
+
+    def problem(self, what: str, some: list[Any]) -> None:
+        """Note a kind of problem, if there is any of it."""
+        if some:
+            self.problems.append(f"{what}: {len(some)}, e.g. {', '.join(map(str, some[:_SHOWN]))}")
+
+
+@dataclass
+class Hop:
+    """A record that says what became of an order: where it stands, when it was written, when handled."""
+
+    origin: Place
+    attempt: int
+    at: Place
+    appended_ms: int
+    handled_ms: int
+    order_id: str | None
+
+
+def check(
+    bootstrap: str, names: Names, journals: Path, seen: dict[Place, bytes] | None = None, clock_moved: bool = False
+) -> Report:
+    """Read everything and compare; ``seen`` is what a reader saw meanwhile, of the output topic and dead letters."""
+    report = Report()
+    await_stable(bootstrap, [names.orders, names.retry, names.dlq, names.averages, names.output], report)
+    log = {_place(one): one for one in read_all(bootstrap, names.orders)}
+    counted = [_counted(one) for one in read_all(bootstrap, names.output)]
+    dead = [_failed(one) for one in read_all(bootstrap, names.dlq)]
+    retries = [_failed(one) for one in read_all(bootstrap, names.retry)]
+    _acknowledged(report, read_journals(journals), log)
+    _each_once(report, log, counted, dead)
+    _retries(report, names, counted, dead, retries, clock_moved)
+    changelog = read_all(bootstrap, names.averages)
+    _sums(report, log, counted, changelog)
+    _Steps(names, log, counted, dead, retries).check(report, changelog)
+    _committed(report, bootstrap, names, changelog)
+    uncommitted = read_all(bootstrap, names.averages, "read_uncommitted")
+    report.transactions, report.aborted = len(changelog), len(uncommitted) - len(changelog)
+    if seen is not None:
+        final = {
+            _place(one): one.value() or b""
+            for topic in (names.output, names.dlq)
+            for one in read_all(bootstrap, topic)
+        }
+        report.problem("seen meanwhile and not at the end", sorted(set(seen) - set(final)))
+        report.problem("seen at the end and not meanwhile", sorted(set(final) - set(seen)))
+        report.problem("seen with another value", [one for one in seen if seen[one] != final.get(one, seen[one])])
+    return report
+
+
+def _place(message: Message) -> Place:
+    return (message.topic() or "", message.partition() or 0, message.offset() or 0)
+
+
+def _counted(message: Message) -> Hop:
+    topic, partition, offset, order_id, attempt, handled = json.loads(message.value() or b"")
+    origin = (topic, partition, offset)
+    return Hop(origin, attempt, _place(message), message.timestamp()[1], int(handled * 1000), order_id)
+
+
+def _failed(message: Message) -> Hop:
+    held = dict(message.headers() or [])
+
+    def text(name: str) -> str:
+        return (held[name] or b"").decode()
+
+    origin = (text("x-original-topic"), int(text("x-original-partition")), int(text("x-original-offset")))
+    count, handled = int(text("retryCount")), int(text("x-failed-at"))
+    return Hop(origin, count, _place(message), message.timestamp()[1], handled, _order_id(message))
+
+
+def _order_id(message: Message) -> str | None:
+    order = read_order(message)
+    return order["orderId"] if order else None
+
+
+def read_order(message: Message) -> dict[str, Any] | None:
+    """Return the order of a record, None where it holds none that can be counted."""
+    try:
+        order = decode(message.value() or b"")
+    except Exception:  # whatever fastavro raises on garbage
+        return None
+    sound = math.isfinite(order["price"]) and order["price"] >= 0 and order["orderId"]
+    return order if sound else None
+
+
+def await_stable(bootstrap: str, topics: list[str], report: Report) -> None:
+    """I5: wait until the last stable offset of every partition is its end."""
+    readers = {
+        level: Consumer({"bootstrap.servers": bootstrap, "group.id": "checker", "isolation.level": level})
+        for level in ("read_committed", "read_uncommitted")
+    }
+    meta = readers["read_committed"].list_topics(timeout=20).topics
+    slots = [TopicPartition(topic, number) for topic in topics for number in meta[topic].partitions]
+
+    def unstable() -> list[str]:
+        ends = {
+            level: [one.get_watermark_offsets(slot, timeout=10)[1] for slot in slots]
+            for level, one in readers.items()
+        }
+        pairs = zip(slots, *ends.values(), strict=True)
+        return [f"{slot.topic}/{slot.partition} {stable} of {end}" for slot, stable, end in pairs if stable < end]
+
+    try:
+        eventually(lambda: not unstable(), HANGING_SECONDS, "no open transaction")
+    except AssertionError:
+        report.problem("I5 hanging transactions", unstable())
+    for reader in readers.values():
+        reader.close()
+
+
+def _acknowledged(report: Report, told: Told, log: dict[Place, Message]) -> None:
+    copies = Counter((message.key() or b"").decode("utf-8", "replace") for message in log.values())
+    held = {order["orderId"]: order for one in log.values() if (order := read_order(one))}
+    report.orders, report.acknowledged = len(log), len(told.acknowledged)
+    report.unknown = len(set(told.sent) - told.acknowledged)
+    report.problem("I1 acknowledged, not in the log", [one for one in told.acknowledged if not copies[one]])
+    report.problem("I1 twice in the log", [one for one in told.acknowledged if copies[one] > 1])
+    report.problem("I1 not as it was sent", [one for one in told.acknowledged if held.get(one) != told.sent[one]])
+
+
+def _each_once(report: Report, log: dict[Place, Message], counted: list[Hop], dead: list[Hop]) -> None:
+    outcomes: Counter[Place] = Counter(hop.origin for hop in (*counted, *dead))
+    wanted = {place for place, message in log.items() if message.value() is not None}
+    report.counted, report.dead, report.skipped = len(counted), len(dead), len(log) - len(wanted)
+    missing = [place for place in wanted if not outcomes[place]]
+    twice = [place for place, times in outcomes.items() if times > 1]
+    report.lost, report.doubled = len(missing), sum(outcomes[place] - 1 for place in twice)
+    report.problem("I1 lost", sorted(missing))
+    report.problem("I1 doubled", sorted(twice))
+    report.problem("I1 of no order", sorted(set(outcomes) - wanted))
+    orders = {place: _order_id(message) for place, message in log.items()}
+    report.problem("I2 counted, but no order", [hop for hop in counted if orders.get(hop.origin) is None])
+    report.problem(
+        "I2 another order's", [hop for hop in (*counted, *dead) if orders.get(hop.origin) != hop.order_id]
+    )
+
+
+def _retries(
+    report: Report, names: Names, counted: list[Hop], dead: list[Hop], retries: list[Hop], clock_moved: bool
+) -> None:
+    waits = {(hop.origin, hop.attempt): hop for hop in retries}
+    report.retried = len(retries)
+    times = Counter((hop.origin, hop.attempt) for hop in retries)
+    report.problem("I6 the same retry twice", [one for one, number in times.items() if number > 1])
+    report.problem("I6 beyond MAX_RETRIES", [hop for hop in retries if not 1 <= hop.attempt <= names.max_retries])
+    early, orphans = [], []
+    for hop in (
+        *counted,
+        *dead,
+        *(Hop(one.origin, one.attempt - 1, one.at, one.appended_ms, one.handled_ms, None) for one in retries),
+    ):
+        if not hop.attempt:
+            continue
+        parent = waits.get((hop.origin, hop.attempt))
+        if parent is None:
+            orphans.append(hop)
+            continue
+        due = parent.appended_ms + (names.delay_ms << (hop.attempt - 1))
+        if hop.appended_ms < due or (not clock_moved and hop.handled_ms < due - _CLOCK_MS):
+            early.append((hop, due))
+    report.problem("I6 handled before it was due", early)
+    report.problem("I6 without the retry before it", orphans)
+
+
+def _sums(report: Report, log: dict[Place, Message], counted: list[Hop], changelog: list[Message]) -> None:
+    exact: dict[str, Fraction] = defaultdict(Fraction)
+    counts: Counter[str] = Counter()
+    for hop in counted:
+        order = read_order(log[hop.origin]) if hop.origin in log else None
+        if order:
+            exact[order["product"]] += Fraction(order["price"])
+            counts[order["product"]] += 1
+    newest = {(one.key() or b"").decode(): json.loads(one.value() or b"null") for one in changelog}
+    kept: dict[str, Fraction] = defaultdict(Fraction)
+    kept_counts: Counter[str] = Counter()
+    for key, value in newest.items():
+        if key.count("/") == 2:
+            parts = value["sum"] if isinstance(value["sum"], list) else [value["sum"]]
+            kept[key.split("/")[2]] += sum(map(Fraction, parts), Fraction(0))
+            kept_counts[key.split("/")[2]] += value["count"]
+    products = sorted({*exact, *kept})
+    wrong = [one for one in products if (exact[one], counts[one]) != (kept[one], kept_counts[one])]
+    report.problem("I2 wrong count or sum", [f"{one} {kept_counts[one]} for {counts[one]}" for one in wrong])
+
+
+class _Steps:
+    """I3: each version of a progress record against what stands in the other topics for its step."""
+
+    def __init__(
+        self, names: Names, log: dict[Place, Message], counted: list[Hop], dead: list[Hop], retries: list[Hop]
+    ) -> None:
+        self._handled: dict[tuple[str, str], list[int]] = defaultdict(list)
+        places = {(hop.origin, hop.attempt): hop.at for hop in retries}
+        kinds = {"processed": [(hop, hop.attempt) for hop in counted], "dead": [(hop, hop.attempt) for hop in dead],
+                 "retried": [(hop, hop.attempt - 1) for hop in retries]}  # fmt: skip
+        for kind, hops in kinds.items():
+            for hop, attempt in hops:
+                self._note(kind, hop.origin if not attempt else places.get((hop.origin, attempt)))
+        for place, message in log.items():
+            if message.value() is None:
+                self._note("skipped", place)
+        for offsets in self._handled.values():
+            offsets.sort()
+
+    def _note(self, kind: str, source: Place | None) -> None:
+        if source:
+            self._handled[kind, f"{source[0]}/{source[1]}"].append(source[2])
+
+    def check(self, report: Report, changelog: list[Message]) -> None:
+        """Compare; the shards' counts of a slot have to add up to its processed orders at the end of each step."""
+        before: dict[str, dict[str, int]] = {}
+        shards: dict[str, Counter[str]] = defaultdict(Counter)
+        back, uneven = [], []
+        for message in changelog:
+            key, value = (message.key() or b"").decode(), json.loads(message.value() or b"null")
+            if key.count("/") == 2:
+                slot, product = key.rsplit("/", 1)[0], key.rsplit("/", 1)[1]
+                back += [key] if value["count"] <= shards[slot][product] else []
+                shards[slot][product] = value["count"]
+                continue
+            old = before.get(key) or dict.fromkeys(("next_offset", "processed", "dead", "retried", "skipped"), 0)
+            back += [key] if value["next_offset"] < old["next_offset"] else []
+            for kind in ("processed", "dead", "retried", "skipped"):
+                written = self._between(kind, key, old["next_offset"], value["next_offset"])
+                if value[kind] - old[kind] != written:
+                    uneven.append(
+                        f"{key} {old['next_offset']}-{value['next_offset']} {kind} {value[kind] - old[kind]} for {written}"
+                    )
+            before[key] = value
+        report.problem("I3 the changelog goes back", back)
+        report.problem("I3 a step is not what its transaction wrote", uneven)
+        sums = {slot: sum(counts.values()) for slot, counts in shards.items()}
+        report.problem(
+            "I3 shards and progress differ",
+            [one for one in before if before[one]["processed"] != sums.get(one, 0)],
+        )
+
+    def _between(self, kind: str, slot: str, start: int, end: int) -> int:
+        offsets = self._handled[kind, slot]
+        return bisect_left(offsets, end) - bisect_left(offsets, start)
+
+
+def _committed(report: Report, bootstrap: str, names: Names, changelog: list[Message]) -> None:
+    newest = {(one.key() or b"").decode(): json.loads(one.value() or b"null") for one in changelog}
+    for topic, group in ((names.orders, names.main_group), (names.retry, names.retry_group)):
+        asker = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "isolation.level": "read_committed"})
+        slots = [TopicPartition(topic, number) for number in asker.list_topics(topic, 10).topics[topic].partitions]
+        said = {f"{topic}/{one.partition}": one.offset for one in asker.committed(slots, 20)}
+        asker.close()
+        kept = {slot: newest[slot]["next_offset"] if slot in newest else -1001 for slot in said}
+        report.problem(
+            "I4 offset and state differ",
+            [f"{slot} {said[slot]} {kept[slot]}" for slot in said if said[slot] != kept[slot]],
+        )

@@ -1,0 +1,133 @@
+"""F1 to F4: what happens to processes."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+from tests.faults.bed import Bed
+from tests.faults.role import POINTS
+from tests.faults.scenarios import scenario
+from tests.support.waiting import eventually
+
+#: A zombie sleeps past session timeout (6 s) and transaction timeout (10 s).
+ZOMBIE_SECONDS = 14.0
+
+
+@scenario("F1")
+def kills_at_random(bed: Bed) -> None:
+    """SIGKILL of main, retry and producer at random."""
+    bed.open()
+    bed.staff()
+    producer = bed.produce(15_000)
+    bed.flow()
+    killed_producer = False
+    while bed.producing:
+        bed.wait_open(1.0)
+        for member in bed.chance.sample(bed.members, 4):
+            bed.kill(member)
+            time.sleep(bed.chance.uniform(0, 0.3))  # a random moment, not a wait
+        for _ in range(4):  # those who start, join and restore
+            bed.kill(bed.chance.choice(bed.members))
+            time.sleep(bed.chance.uniform(0, 1.0))
+        if not killed_producer:
+            bed.kill_producer(producer)
+            bed.produce(15_000)
+            killed_producer = True
+        bed.flow()
+
+
+@scenario("F1")
+def kills_at_points(bed: Bed) -> None:
+    """SIGKILL at named points: before produce, around send_offsets, in commit, in on_revoke, in restore."""
+    bed.open()
+    bed.staff(consume=1, retry=1)
+    bed.produce(150_000, 1500)
+    bed.flow()
+    wanted = [(verb, point) for verb in ("consume", "retry") for point in POINTS if point != "committed"]
+    bed.chance.shuffle(wanted)
+    for verb, point in wanted:
+        number = 1 if point in ("in-revoke", "mid-restore") else bed.chance.randint(1, 8)
+        others = [one for one in bed.members if one.verb == verb]
+        victim = bed.start(verb, f"{point}:{number}:SIGKILL")
+        if point != "mid-restore":
+            victim.role.says("assigned")
+        for other in others:  # so that the victim has all partitions, and comes to its point
+            bed.leave(other)
+        if point == "in-revoke":
+            victim.role.process.send_signal(signal.SIGTERM)  # leaving is a revocation, and certain
+        eventually(lambda victim=victim: not victim.alive, 45, f"{verb} dies {point}")
+        bed.keep()
+    bed.end_production()
+
+
+@scenario("F2")
+def zombies(bed: Bed) -> None:
+    """SIGSTOP past session and transaction timeout: between send_offsets and commit, before it, and at random."""
+    bed.open()
+    bed.staff(consume=1, retry=1)
+    sleepers = [
+        bed.start(verb, f"{point}:{bed.chance.randint(2, 6)}:SIGSTOP")
+        for verb in ("consume", "retry")
+        for point in ("before-offsets", "after-offsets")
+    ]
+    bed.produce(40_000)
+    for sleeper in sleepers:
+        bed.await_point(sleeper)
+    at_random = bed.start("consume")
+    at_random.role.says("restored")
+    bed.freeze(at_random, ZOMBIE_SECONDS)
+    for sleeper in sleepers:
+        bed.thaw(sleeper, 0)
+    bed.flow(1000)
+
+
+@scenario("F3")
+def slow_handler(bed: Bed) -> None:
+    """A handler slower than max.poll.interval.ms: its partitions go to others, its outcome does not count."""
+    bed.handler = "tests.faults.handlers:stuck"
+    bed.needs_overlap = False  # that is the point: no transaction is open while a handler runs
+    flag = bed.points / "stuck"
+    bed.open(KAFKA="max.poll.interval.ms=7000", TEST_STUCK=str(flag), TEST_STUCK_SECONDS="15")
+    bed.staff()
+    bed.produce(20_000)
+    for number in range(2):
+        bed.flow()
+        flag.touch()
+        eventually(lambda: not flag.exists(), 30, "a handler is stuck")
+        bed.strike("handler beyond max.poll.interval.ms")
+        if number:
+            bed.pass_time(16)
+
+
+@scenario("F4")
+def rebalance_storm(bed: Bed) -> None:
+    """A member joins or leaves every 2 s, classic protocol."""
+    _storm(bed, "classic")
+
+
+@scenario("F4")
+def rebalance_storm_new_protocol(bed: Bed) -> None:
+    """A member joins or leaves every 2 s, the consumer protocol (KIP-848)."""
+    _storm(bed, "consumer")
+
+
+def _storm(bed: Bed, protocol: str) -> None:
+    bed.open(GROUP_PROTOCOL=protocol)
+    bed.staff()
+    seconds = bed.length(25, 180)
+    bed.produce(int(seconds * 1200), 1200)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        verb = bed.chance.choice(("consume", "retry"))
+        members = [one for one in bed.members if one.verb == verb]
+        if len(members) < 2 or (len(members) < 4 and bed.chance.random() < 0.5):
+            bed.strike("a member joins", bed.wait_open(0.5))
+            bed.start(verb)
+        elif bed.chance.random() < 0.3:
+            bed.wait_open(0.5)
+            bed.remove(bed.chance.choice(members))
+        else:
+            bed.strike("a member leaves", bed.wait_open(0.5))
+            bed.leave(bed.chance.choice(members))
+        bed.pass_time(2.0)
