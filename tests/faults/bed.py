@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kafka_orders.local import Cluster
 from tests.faults.checker import Names, Report, check
 from tests.faults.role import OPEN, read_point
 from tests.faults.tail import Tail
@@ -87,6 +88,8 @@ class Bed:
         self.members: list[Member] = []
         self._producers: list[Role] = []
         self._next_seed = seed * 1000
+        #: The brokers, where they are this run's own.
+        self.cluster: Cluster
         self.tombstones = 0
         self._final: Callable[[], None] = lambda: None
         self.needs_overlap, self.clock_moved = True, False
@@ -134,7 +137,7 @@ class Bed:
         """Start a producer with a journal."""
         self._next_seed += 1
         role = self.line.start(
-            "-m", "tests.faults.journal", "--bootstrap", self.bootstrap, "--topic", self.settings.topic,
+            "-m", "tests.faults.journal", "--bootstrap", self.line.bootstrap, "--topic", self.settings.topic,
             "--folder", str(self.journals), "--seed", str(self._next_seed), "--count", str(count), "--rate", str(rate),
         )  # fmt: skip
         self._producers.append(role)
@@ -179,31 +182,31 @@ class Bed:
 
     # Strikes
 
-    def strike(self, what: str, overlapped: bool = False) -> None:
+    def strike(self, what: str, overlapped: object = None) -> None:
         """Note a fault, and whether it met an open transaction."""
         self.outcome.fired[what] = self.outcome.fired.get(what, 0) + 1
-        self.outcome.overlapped += overlapped
+        self.outcome.overlapped += bool(overlapped)
 
     def fire(self, what: str, strike: Callable[[], Any]) -> Any:
         """Do something to brokers or the network while a transaction is open, if one opens within 5 s."""
-        overlapped = self.wait_open()
+        met = self.wait_open() is not None
         answer = strike()
-        self.strike(what, overlapped)
+        self.strike(what, met)
         return answer
 
-    def wait_open(self, within: float = 5.0) -> bool:
-        """Wait until some role is inside a transaction."""
+    def wait_open(self, within: float = 5.0, verb: str = "") -> Member | None:
+        """Return a role that is inside a transaction, as soon as one is; None when none was so long."""
         deadline = time.monotonic() + within
         while time.monotonic() < deadline:
-            if any(read_point(self.points, one.pid)[0] in OPEN for one in self.members if one.alive):
-                return True
-            time.sleep(0.001)
-        return False
+            for one in self.members:
+                if verb in ("", one.verb) and one.alive and read_point(self.points, one.pid)[0] in OPEN:
+                    return one
+            time.sleep(0.0005)
+        return None
 
-    def kill(self, member: Member) -> Member:
-        """SIGKILL a role and start it again."""
-        self.remove(member)
-        return self.start(member.verb, **member.env)
+    def kill_open(self, within: float = 5.0) -> Member:
+        """SIGKILL a role inside a transaction, if one comes into one, else any; start it again."""
+        return self.kill(self.wait_open(within) or self.chance.choice(self.members))
 
     def remove(self, member: Member) -> None:
         """SIGKILL a role, and let the others go on without it."""
@@ -269,7 +272,9 @@ class Bed:
         self._final = final
 
     def settle(self) -> Outcome:
-        """Heal, drain, stop, check; return the run's outcome."""
+        """Heal, drain, stop, check; return the run's outcome. A second time does nothing."""
+        if self.outcome.seconds:
+            return self.outcome
         for role in self._producers:
             role.process.wait(DRAIN_SECONDS)
         verbs = Counter(member.verb for member in self.members if member.alive)

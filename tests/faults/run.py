@@ -4,22 +4,56 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from kafka_orders.local import Cluster
 from tests.faults.bed import Bed, Outcome
 from tests.faults.scenarios import load
+from tests.support.pipeline import ROOT
 
 
-def run(name: str, seed: int, bootstrap: str, folder: Path, mutant: str = "", full: bool = False) -> Outcome:
-    """Run a scenario in ``folder``; what breaks it is a problem of its outcome, too."""
-    bed = Bed(bootstrap, folder, name, seed, mutant, full)
+@contextmanager
+def brokers(home: Path, number: int) -> Iterator[Cluster]:
+    """Run the product's own `broker start --brokers N`, on free ports."""
+    ours = ("-m", "kafka_orders", "broker")
+    env = {**os.environ, "KAFKA_ORDERS_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    started = subprocess.run(
+        [sys.executable, *ours, "start", "--brokers", str(number), "--port", "0"],
+        env=env, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert started.returncode == 0, started.stderr
     try:
-        load()[name].run(bed)
+        yield Cluster(home, brokers=number, port=None)
+    finally:
+        subprocess.run([sys.executable, *ours, "stop"], env=env, capture_output=True, timeout=120, check=False)
+
+
+def run(name: str, seed: int, folder: Path, bootstrap: str = "", mutant: str = "", full: bool = False) -> Outcome:
+    """Run a scenario in ``folder``; what breaks it is a problem of its outcome, too.
+
+    ``bootstrap`` is a shared broker, for the scenarios that do nothing to brokers.
+    """
+    number = load()[name].brokers
+    if not number and bootstrap:
+        return _run(Bed(bootstrap, folder, name, seed, mutant, full))
+    with brokers(folder / "home", number or 1) as cluster:
+        status = cluster.status()
+        assert status is not None
+        bed = Bed(status.bootstrap_servers, folder, name, seed, mutant, full)
+        bed.cluster = cluster
+        return _run(bed)
+
+
+def _run(bed: Bed) -> Outcome:
+    try:
+        load()[bed.outcome.scenario].run(bed)
         return bed.settle()
     except Exception as error:  # a finding to be written down, not the end of a campaign
         bed.outcome.problems.append(f"{type(error).__name__}: {error}")
@@ -35,17 +69,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bootstrap", default="")
     parser.add_argument("--mutant", default="")
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--folder", type=Path, help="kept; default: a temporary one")
+    parser.add_argument("--full", action="store_true", help="as long as in a campaign")
     told = parser.parse_args()
-    with ExitStack() as stack:
-        folder = told.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        if not told.bootstrap:
-            cluster = Cluster(folder / "home", port=None)
-            told.bootstrap = cluster.start(progress=False).bootstrap_servers
-            stack.callback(cluster.stop)
-        outcome = run(told.scenario, told.seed, told.bootstrap, folder / "run", told.mutant, told.full)
-    json.dump(asdict(outcome), sys.stdout, indent=1)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = told.folder or Path(temporary)
+        outcome = run(told.scenario, told.seed, folder, told.bootstrap, told.mutant, told.full)
+    print(json.dumps(asdict(outcome), indent=1))
     sys.exit(1 if outcome.problems else 0)
 
 

@@ -23,8 +23,8 @@ def kills_at_random(bed: Bed) -> None:
     bed.flow()
     killed_producer = False
     while bed.producing:
-        bed.wait_open(1.0)
-        for member in bed.chance.sample(bed.members, 4):
+        bed.kill_open()
+        for member in bed.chance.sample(bed.members, 3):
             bed.kill(member)
             time.sleep(bed.chance.uniform(0, 0.3))  # a random moment, not a wait
         for _ in range(4):  # those who start, join and restore
@@ -125,8 +125,7 @@ def _storm(bed: Bed, protocol: str) -> None:
             bed.strike("a member joins", bed.wait_open(0.5))
             bed.start(verb)
         elif bed.chance.random() < 0.3:
-            bed.wait_open(0.5)
-            bed.remove(bed.chance.choice(members))
+            bed.remove(bed.wait_open(0.5, verb) or bed.chance.choice(members))
         else:
             bed.strike("a member leaves", bed.wait_open(0.5))
             bed.leave(bed.chance.choice(members))

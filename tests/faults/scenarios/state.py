@@ -14,6 +14,9 @@ from tests.support.surroundings import create_topic, delete_topic, forget_group,
 from tests.support.waiting import eventually
 from tests.support.witness import encode, read_all
 
+#: Librdkafka's assignor keeps data in the classic group, so that some groups take members of the new protocol only once
+#: the last classic one has left (broker: "userData from a custom assignor would be lost"). Until then they try again.
+MOST_CONSUMERS = 30
 #: Exit code of a role that refuses to go on.
 REFUSED = 4
 
@@ -68,7 +71,7 @@ def poison_and_hostile_headers(bed: Bed) -> None:
         refused = send(bed.bootstrap, bed.settings.topic, *records)
         assert not any(refused), refused
         bed.strike("poison and hostile headers", bed.wait_open(1.0))
-        bed.kill(bed.chance.choice(bed.members))
+        bed.kill_open()
 
 
 @scenario("F13")
@@ -83,8 +86,7 @@ def wrong_clocks(bed: Bed) -> None:
     bed.strike("a clock is an hour off")
     for _ in range(2):
         bed.flow()
-        bed.wait_open()
-        bed.kill(bed.chance.choice(bed.members))
+        bed.kill_open()
 
 
 @scenario("F14")
@@ -143,11 +145,13 @@ def rolling_upgrade(bed: Bed) -> None:
     bed.produce(30_000)
     for member in old:
         bed.flow()
-        overlapped = bed.wait_open()
+        met = bed.wait_open()
         bed.leave(member)
-        bed.start(member.verb, GROUP_PROTOCOL="consumer").role.says("assigned", 60)
-        bed.strike("a member changes the protocol", overlapped)
+        bed.start(member.verb, GROUP_PROTOCOL="consumer").role.says("reads ")
+        bed.strike("a member changes the protocol", met)
     bed.flow(1_000)
+    storms = [one for one in bed.members if one.role.text().count("building a new one") > MOST_CONSUMERS]
+    assert not storms, f"new consumers without pause: {storms[0].role.text()[-500:]}"
 
 
 def drained(bed: Bed) -> None:
