@@ -28,7 +28,7 @@ from kafka_orders.pipeline.worker import Worker
 
 #: A transaction is open between these and `committed`.
 OPEN = frozenset({"before-produce", "before-offsets", "after-offsets", "in-commit"})
-POINTS = (*sorted(OPEN), "committed", "in-revoke", "mid-restore")
+POINTS = ("before-begin", *sorted(OPEN), "committed", "in-revoke", "mid-restore")
 #: An ordinary commit takes 1 to 3 ms; a kill inside it comes within so many seconds.
 _COMMIT_SECONDS = 0.003
 
@@ -71,6 +71,7 @@ def install(points: Points) -> None:
 
     class Watched(Producer):
         def begin_transaction(self) -> None:
+            points.reach("before-begin")  # a batch is gathered, and the group's metadata taken
             super().begin_transaction()
             points.reach("before-produce")
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -53,13 +53,18 @@ def run(name: str, seed: int, folder: Path, bootstrap: str = "", mutant: str = "
 
 def _run(bed: Bed) -> Outcome:
     try:
-        load()[bed.outcome.scenario].run(bed)
-        return bed.settle()
-    except Exception as error:  # a finding to be written down, not the end of a campaign
-        bed.outcome.problems.append(f"{type(error).__name__}: {error}")
+        _noting(bed, load()[bed.outcome.scenario].run)
+        _noting(bed, Bed.settle)
         return bed.outcome
     finally:
         bed.close()
+
+
+def _noting(bed: Bed, step: Callable[[Bed], object]) -> None:
+    try:
+        step(bed)
+    except Exception as error:  # a finding to be written down, not the end of a campaign
+        bed.outcome.problems.append(f"{type(error).__name__}: {error}")
 
 
 def main() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
+from itertools import pairwise
+from typing import Any
 
-from tests.faults.bed import Bed
+from tests.faults.bed import Bed, Member
 from tests.faults.role import POINTS
 from tests.faults.scenarios import scenario
 from tests.support.waiting import eventually
+from tests.support.witness import read_all
 
 #: A zombie sleeps past session timeout (6 s) and transaction timeout (10 s).
 ZOMBIE_SECONDS = 14.0
@@ -39,14 +43,14 @@ def kills_at_random(bed: Bed) -> None:
 
 @scenario("F1")
 def kills_at_points(bed: Bed) -> None:
-    """SIGKILL at named points: before produce, around send_offsets, in commit, in on_revoke, in restore."""
+    """SIGKILL at named points: around begin, send_offsets and commit, in on_revoke, in restore."""
     bed.open()
     bed.staff(consume=1, retry=1)
-    bed.produce(150_000, 1500)
+    bed.produce(1_000_000, 1000)
     bed.flow()
-    wanted = [(verb, point) for verb in ("consume", "retry") for point in POINTS if point != "committed"]
+    wanted = [(verb, point) for verb in ("consume", "retry") for point in POINTS]
     bed.chance.shuffle(wanted)
-    for verb, point in wanted:
+    for verb, point in wanted[: int(bed.length(7, len(wanted)))]:
         number = 1 if point in ("in-revoke", "mid-restore") else bed.chance.randint(1, 8)
         others = [one for one in bed.members if one.verb == verb]
         victim = bed.start(verb, f"{point}:{number}:SIGKILL")
@@ -63,13 +67,13 @@ def kills_at_points(bed: Bed) -> None:
 
 @scenario("F2")
 def zombies(bed: Bed) -> None:
-    """SIGSTOP past session and transaction timeout: between send_offsets and commit, before it, and at random."""
+    """SIGSTOP past session and transaction timeout: around begin and send_offsets, and at random."""
     bed.open()
     bed.staff(consume=1, retry=1)
     sleepers = [
         bed.start(verb, f"{point}:{bed.chance.randint(2, 6)}:SIGSTOP")
         for verb in ("consume", "retry")
-        for point in ("before-offsets", "after-offsets")
+        for point in ("before-begin", "before-offsets", "after-offsets")
     ]
     bed.produce(40_000)
     for sleeper in sleepers:
@@ -112,8 +116,64 @@ def rebalance_storm_new_protocol(bed: Bed) -> None:
     _storm(bed, "consumer")
 
 
+@scenario("recovery")
+def recovery(bed: Bed) -> None:
+    """How long a partition stands still after SIGKILL of its consumer, and after a graceful stop."""
+    bed.needs_overlap = False
+    bed.open()
+    bed.staff(consume=2, retry=1)
+    bed.produce(1_000_000, 1000)
+    bed.flow(2000)
+    hits: list[tuple[str, float, set[int]]] = []
+    for _ in range(int(bed.length(2, 10))):
+        for how in ("SIGKILL", "SIGTERM"):
+            victim = bed.chance.choice(calm(bed))
+            hits.append((how, time.time() * 1000, owned(victim)))
+            bed.remove(victim) if how == "SIGKILL" else bed.leave(victim)
+            calm(bed)
+            bed.flow(1000)
+            bed.start("consume")
+    bed.end_production()
+    times: dict[str, list[int]] = {}
+    for message in read_all(bed.bootstrap, bed.settings.averages_topic):
+        times.setdefault((message.key() or b"").decode(), []).append(message.timestamp()[1])
+    for how, at, partitions in hits:
+        stood = [stood_still(times[f"{bed.settings.topic}/{one}"], at) for one in sorted(partitions)]
+        bed.outcome.notes.setdefault(f"seconds without progress after {how}", []).extend(stood)
+
+
+def calm(bed: Bed) -> list[Member]:
+    """Return the mains once each has partitions and nothing has moved for three seconds."""
+    seen: list[Any] = [None, 0.0]
+
+    def settled() -> bool:
+        mains = [one for one in bed.members if one.verb == "consume"]
+        now = [owned(one) for one in mains]
+        if now != seen[0]:
+            seen[:] = [now, time.monotonic()]
+        return all(now) and sum(map(len, now)) == bed.settings.partitions and time.monotonic() - seen[1] > 3
+
+    eventually(settled, 60, "a settled group")
+    return [one for one in bed.members if one.verb == "consume"]
+
+
+def owned(member: Member) -> set[int]:
+    """Return the partitions that a role says it has."""
+    found: set[int] = set()
+    for action, numbers in re.findall(r": (assigned|gave up) \S+ ([\d,]+)\n", member.role.text()):
+        moved = set(map(int, numbers.split(",")))
+        found = found | moved if action == "assigned" else found - moved
+    return found
+
+
+def stood_still(times: list[int], at: float) -> float:
+    """Return the longest time between two commits around ``at`` and after it, in seconds."""
+    gaps = [after - before for before, after in pairwise(times) if at < after < at + 5_000 or before < at < after]
+    return round(max(gaps) / 1000, 3)
+
+
 def _storm(bed: Bed, protocol: str) -> None:
-    bed.open(GROUP_PROTOCOL=protocol)
+    bed.open(GROUP_PROTOCOL=protocol, BATCH_MS="2500")  # a batch is at hand at each rebalance
     bed.staff()
     seconds = bed.length(25, 180)
     bed.produce(int(seconds * 1200), 1200)

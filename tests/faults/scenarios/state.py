@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from confluent_kafka import Message
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from tests.faults.bed import Bed, Member
 from tests.faults.scenarios import scenario
@@ -135,6 +135,42 @@ def state_and_offsets_lost(bed: Bed) -> None:
     for member in list(bed.members):
         bed.leave(member)
     bed.finish(final=lambda: _state_lost(bed))
+
+
+@scenario("F15")
+def offsets_before_state(bed: Bed) -> None:
+    """Committed offsets are visible while the end of the changelog is not yet stable (KAFKA-10167)."""
+    bed.needs_overlap = False  # the transaction it meets is ours
+    bed.open()
+    bed.staff(consume=1, retry=1)
+    bed.produce(3_000)
+    drained(bed)
+    for member in list(bed.members):
+        bed.leave(member)
+    key = f"{bed.settings.topic}/0".encode()
+    progress = {
+        one.key(): json.loads(one.value() or b"") for one in read_all(bed.bootstrap, bed.settings.averages_topic)
+    }
+    end = progress[key]["next_offset"]
+    bed.tombstones = 3
+    tombstones = [{"value": None, "key": b"gone", "partition": 0}] * bed.tombstones
+    assert not any(send(bed.bootstrap, bed.settings.topic, *tombstones))
+    new = {**progress[key], "next_offset": end + 3, "skipped": progress[key]["skipped"] + 3}
+    # What a batch of three tombstones writes, its offset visible before the marker in the changelog is.
+    producer = Producer({"bootstrap.servers": bed.bootstrap, "transactional.id": bed.line.name})
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    producer.produce(bed.settings.averages_topic, json.dumps(new).encode(), key, partition=0)
+    producer.flush(20)
+    asker = Consumer({"bootstrap.servers": bed.bootstrap, "group.id": bed.settings.group})
+    asker.commit(offsets=[TopicPartition(bed.settings.topic, 0, end + 3)], asynchronous=False)
+    asker.close()
+    bed.start("consume").role.says("assigned")
+    bed.strike("offsets visible before the state")
+    bed.pass_time(3)
+    producer.commit_transaction(20)
+    bed.produce(1_000)
+    bed.flow(500)
 
 
 @scenario("F16")
