@@ -130,7 +130,9 @@ class _Assembly:
                 connection, group, _topic(self.role, settings), came, left
             ),
             new_source=self._source(broker_time),
-            producer=TransactionalProducer(connection, transactional_id, self.patience),
+            producer=TransactionalProducer(
+                connection, transactional_id, self.patience, renew_always=settings.epoch == "per-transaction"
+            ),
             handling=handling,
             router=self._router(group),
             restorer=Restorer(
