@@ -62,9 +62,7 @@ class Settings:
     count: int = _setting(0, "orders to produce; 0 = for ever", least=0)
     seed: int | None = _setting(None, "seed of the random orders; default: another one each time")
     epoch: str = _setting(
-        "when-suspect",
-        "when the producer takes a new epoch: when its last transaction is suspect, or before each",
-        choices=("when-suspect", "per-transaction"),
+        "when-suspect", "when a producer takes a new epoch", choices=("when-suspect", "per-transaction")
     )
     instance_id: str = _setting("", "this instance; default: host name and a hash of home")
     group_protocol: str = _setting("classic", "rebalance protocol", choices=("classic", "consumer"))

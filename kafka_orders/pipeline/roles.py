@@ -25,6 +25,7 @@ from kafka_orders.pipeline.handlers import Encode, Handler, Results, called_with
 from kafka_orders.pipeline.handling import Decode, Handling
 from kafka_orders.pipeline.instance import Identity
 from kafka_orders.pipeline.reload import SourceWatch
+from kafka_orders.pipeline.repair import Repair
 from kafka_orders.pipeline.routing import Router
 from kafka_orders.pipeline.source import DelayedSource, Source
 from kafka_orders.pipeline.startup import Cluster, reach
@@ -139,8 +140,7 @@ class _Assembly:
             handling=handling,
             router=self._router(group),
             restorer=Restorer(
-                Admin(connection, self.patience),
-                reader,
+                Repair(Admin(connection, self.patience), reader, settings),
                 settings.averages_topic,
                 self.cluster.partitions[settings.averages_topic],
             ),

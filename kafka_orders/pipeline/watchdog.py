@@ -45,9 +45,9 @@ class Watchdog:
         """
         known = self._standing if now - self._looked <= self._limit / 4 else {}
         self._looked = now
-        before = {slot: known.get(slot, (-1, now)) for slot in offsets}
         self._standing = {
-            slot: (at, before[slot][1] if before[slot][0] == at else now) for slot, at in offsets.items()
+            slot: known[slot] if slot in known and known[slot][0] == at else (at, now)
+            for slot, at in offsets.items()
         }
         still = [slot for slot, (_, since) in self._standing.items() if now - since >= self._limit]
         for slot in still:
