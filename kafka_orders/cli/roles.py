@@ -22,7 +22,7 @@ from kafka_orders.stage.supervisor import supervise
 _WORKER = (
     "topic", "retry_topic", "dlq_topic", "averages_topic", "output_topic", "schema", "value_field", "group_by",
     "id_field", "handler", "fail", "max_retries", "retry_delay_ms", "retry_jitter", "batch_size", "batch_ms",
-    "instance_id", "group_protocol", "session_timeout_ms", "log_format",
+    "epoch", "instance_id", "group_protocol", "session_timeout_ms", "log_format",
 )  # fmt: skip
 _processes = click.option(
     "--processes", type=click.IntRange(1, 256), default=1, show_default=True,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from kafka_orders.domain.fingerprint import Failure
 
 Headers = list[tuple[str, bytes | None]]
+#: A record's place in its order's chain: (topic, partition, offset) of the order, and the record's retryCount.
+Link = tuple[str, int, int, int]
 
 # What follows `#:` stands in docs/reference/headers.md too.
 #: Which retry this record waits for, 1 to MAX_RETRIES; on a dead letter: the retries made, 0 if none.

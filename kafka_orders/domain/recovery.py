@@ -1,22 +1,29 @@
 """Where a source partition starts, or why it must not: decided from state, offsets and the log's bounds.
 
 The state (``next_offset`` of the progress record) and the group's committed offset are written in one
-transaction, so they can only differ when something outside the pipeline touched one of them.
+transaction, so they can only differ when something outside the pipeline touched one of them, or when a late EndTxn
+tore a transaction. Then the log may prove the state right (:func:`doubt`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kafka_orders.domain.errors import StateMismatchError
 
 if TYPE_CHECKING:
+    from kafka_orders.domain.headers import Link
     from kafka_orders.domain.records import Progress, Slot
 
 _WAY_OUT = (
     "Nothing was changed. If you want to begin again from empty topics, run `kafka-orders reset --yes`;"
     " else restore what was deleted, or point this process at the right broker and topics."
+)
+_APART = (
+    "the state has counted up to offset {}, but group {} has committed {}:"
+    " somebody moved the offsets, restored only one of the two, or a transaction was torn"
 )
 #: Where the new topic may have been counted for some seconds before that was noticed.
 _LEFT = "Nothing more is handled. `kafka-orders reset --yes` begins again from empty topics."
@@ -55,10 +62,7 @@ def _mismatch(group: str, progress: Progress | None, committed: int | None, log:
             " need two averages topics (KAFKA_ORDERS_AVERAGES_TOPIC)"
         )
     if committed is not None and committed != expected:
-        return (
-            f"the state has counted up to offset {expected}, but group {group} has committed {committed}:"
-            " somebody moved the offsets, or restored only one of the two"
-        )
+        return _APART.format(expected, group, committed)
     if log.start > expected:
         return f"records {expected} to {log.start - 1} were removed from the log before they were handled"
     if log.end < expected:
@@ -67,6 +71,31 @@ def _mismatch(group: str, progress: Progress | None, committed: int | None, log:
             " the topic was deleted and created again"
         )
     return ""
+
+
+def unproved(slot: Slot, group: str, progress: Progress, committed: int | None, why: str) -> StateMismatchError:
+    """Return what to raise where state and offset disagree and the log does not prove the state right: ``why``."""
+    apart = _APART.format(progress.next_offset, group, committed)
+    return StateMismatchError(f"{slot}: {apart}; that the state is right is not proved: {why}. {_WAY_OUT}")
+
+
+def doubt(progress: Progress, parents: Iterable[tuple[int, Link]], retries: Set[Link], dead: Set[Link]) -> str:
+    """Return why the log does not prove the state right; empty when it does.
+
+    ``parents`` are all records of the source partition, ``retries`` and ``dead`` are what came of failures.
+    A parent with a child was handled and not counted; one without a child was counted, or not handled. So every
+    figure of the progress has to be found below ``next_offset``, and no child of a record at or beyond it.
+    """
+    handled = retried = died = 0
+    for offset, link in parents:
+        was_retried, was_dead = (*link[:3], link[3] + 1) in retries, link in dead
+        if offset < progress.next_offset:
+            handled, retried, died = handled + 1, retried + was_retried, died + was_dead
+        elif was_retried or was_dead:
+            return f"record {offset} beyond it has been {'retried' if was_retried else 'found dead'} already"
+    found, told = (handled, retried, died), (progress.handled, progress.retried, progress.dead)
+    names = "handled, retried and dead"
+    return "" if found == told else f"the topics tell of {found} records {names} below it, the state of {told}"
 
 
 def check_topic(slot: Slot, progress: Progress, topic_id: str) -> None:

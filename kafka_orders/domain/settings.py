@@ -61,6 +61,9 @@ class Settings:
     rate: float = _setting(1.0, "orders produced per second; 0 = as fast as possible", least=0.0)
     count: int = _setting(0, "orders to produce; 0 = for ever", least=0)
     seed: int | None = _setting(None, "seed of the random orders; default: another one each time")
+    epoch: str = _setting(
+        "when-suspect", "when a producer takes a new epoch", choices=("when-suspect", "per-transaction")
+    )
     instance_id: str = _setting("", "this instance; default: host name and a hash of home")
     group_protocol: str = _setting("classic", "rebalance protocol", choices=("classic", "consumer"))
     session_timeout_ms: int = _setting(10_000, "a dead member is noticed after, ms", least=1_000, most=1_800_000)

@@ -137,8 +137,6 @@ class Admin:
 
 def _list_offsets(client: AdminClient, slots: list[Slot], spec: OffsetSpec, level: Any) -> dict[Slot, int]:
     futures = client.list_offsets(
-        {TopicPartition(*slot): spec for slot in slots},
-        isolation_level=level,
-        request_timeout=_REQUEST_SECONDS,
+        {TopicPartition(*slot): spec for slot in slots}, isolation_level=level, request_timeout=_REQUEST_SECONDS
     )
     return {Slot(one.topic, one.partition): future.result().offset for one, future in futures.items()}

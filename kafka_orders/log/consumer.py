@@ -12,13 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from kafka_orders.domain.errors import StateMismatchError, TransactionFailedError
 from kafka_orders.domain.records import Slot
@@ -30,18 +24,9 @@ Slots = frozenset[Slot]
 
 #: Errors among the consumed records that pass by themselves; the client goes on trying.
 _PASSING = frozenset(
-    {
-        KafkaError._PARTITION_EOF,
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._MAX_POLL_EXCEEDED,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-    }
-)
-
-
+    {KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._MAX_POLL_EXCEEDED,
+     KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
+)  # fmt: skip
 #: Longest wait for the answer to a request that is only there to wake the client up, in seconds.
 _WAKE_SECONDS = 0.5
 
@@ -61,13 +46,9 @@ class GroupConsumer:
     """One consumer in one group, subscribed to one topic."""
 
     def __init__(
-        self,
-        connection: Connection,
-        group: str,
-        topic: str,
-        on_assigned: Callable[[Slots], None],
+        self, connection: Connection, group: str, topic: str, on_assigned: Callable[[Slots], None],
         on_revoked: Callable[[Slots], None],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.group, self.topic = group, topic
         self._tell_assigned, self._tell_revoked = on_assigned, on_revoked
         config = connection.member(group)
@@ -77,7 +58,7 @@ class GroupConsumer:
         self._owned: set[Slot] = set()
         self._starting: set[Slot] = set()
         self._paused: set[Slot] = set()
-        self._rebalanced = self._lost = False
+        self._rebalanced = self._lost = self._drained = False
         self._consumer.subscribe(
             [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -122,6 +103,7 @@ class GroupConsumer:
         except ClientFailure as raised:
             self._check(kafka_error(raised), self.topic, None)
             return []
+        self._drained = len(messages) < count
         if self._lost:
             raise ConsumerLostError("the group has removed this member")
         failed = [error for message in messages if (error := message.error()) is not None]
@@ -165,6 +147,11 @@ class GroupConsumer:
     def owned(self) -> Slots:
         """The partitions assigned at this moment."""
         return frozenset(self._owned)
+
+    @property
+    def expecting(self) -> Slots:
+        """The partitions that could move: started, not paused, and the client has nothing at hand of any."""
+        return frozenset(self._running - self._paused if self._drained else ())
 
     def token(self) -> GroupToken:
         """Return fresh metadata of this member, refused unless it can be fenced.

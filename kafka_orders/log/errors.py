@@ -24,17 +24,9 @@ FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, Kafka
 
 #: The broker answered that it will never take this record.
 UNFIT = frozenset(
-    {
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.RECORD_LIST_TOO_LARGE,
-        KafkaError.INVALID_MSG,
-        KafkaError.INVALID_RECORD,
-        KafkaError.INVALID_TIMESTAMP,
-    }
-)
-
-#: The client tells how it is doing; it goes on by itself.
-INFORMATIONAL = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
+    {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_MSG,
+     KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP}
+)  # fmt: skip
 
 _START_ONE = (
     "Start one with `kafka-orders broker start` (no Docker needed; from a clone:"

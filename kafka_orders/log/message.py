@@ -6,10 +6,11 @@ from typing import cast
 
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Message
 
-from kafka_orders.domain.headers import Headers
+from kafka_orders.domain import headers
+from kafka_orders.domain.headers import Headers, Link
 from kafka_orders.domain.records import Slot
 
-__all__ = ["Message", "append_time_ms", "headers_of", "offset_of", "slot_of"]
+__all__ = ["Message", "append_time_ms", "headers_of", "link_of", "offset_of", "slot_of"]
 
 
 def slot_of(message: Message) -> Slot:
@@ -28,6 +29,13 @@ def offset_of(message: Message) -> int:
 def headers_of(message: Message) -> Headers:
     """Return the headers of a consumed record, repeated and null ones included."""
     return cast("Headers", message.headers() or [])
+
+
+def link_of(message: Message) -> Link:
+    """Return the place of a retry or dead letter record in its order's chain."""
+    held = headers_of(message)
+    came = headers.origin(held) or headers.Origin(*slot_of(message), offset_of(message))
+    return came.topic, came.partition, came.offset, headers.retry_count(held)
 
 
 def append_time_ms(message: Message) -> int | None:

@@ -40,10 +40,7 @@ def specs(settings: Settings, order_bytes: int = _ORDER_BYTES) -> list[TopicSpec
     """Return the five topics of these settings, where the orders topic takes records of ``order_bytes``."""
     roomy = {"max.message.bytes": str(order_bytes + _HEADER_ROOM), "retention.ms": str(30 * _DAY_MS)}
     compacted = {"cleanup.policy": "compact", "segment.bytes": str(16 * 1024 * 1024)}
-    tidy = {
-        "segment.ms": "600000",
-        "min.cleanable.dirty.ratio": "0.1",
-    }  # a restore reads what is not compacted
+    tidy = {"segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}  # a restore reads what is not compacted
     broker_time = {"message.timestamp.type": "LogAppendTime"}  # due times must not hang on a worker's clock
     bands = settings.max_retries + 1
     return [

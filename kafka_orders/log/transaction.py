@@ -5,6 +5,7 @@ transaction to transaction. An EndTxn that arrives late (its connection broke, t
 would therefore end the *next* transaction halfway, without any error. So, before the next ``begin``,
 a producer whose last transaction is suspect is replaced by one with the same transactional.id: its
 ``init_transactions`` raises the epoch, aborts what is open, and the broker refuses the late EndTxn.
+With ``renew_always`` each transaction has an epoch of its own, and the window is closed, not narrowed.
 docs: DESIGN.md "Non-obvious" 1; test: ``tests/integration/test_transaction.py``.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -42,6 +44,8 @@ _FENCED_AGAIN_SECONDS = 60.0
 #: Signals wait for a call of the client to return, so each call is short.
 _SLICE_SECONDS = 1.0
 _LIMIT_SECONDS = TRANSACTION_TIMEOUT_MS / 1000
+#: Asked for only to connect: it is on every broker that knows transactions, and without right nothing is told.
+_SOME_TOPIC = "__transaction_state"
 
 
 class OutRecord(NamedTuple):
@@ -66,13 +70,15 @@ class Offset(NamedTuple):
 class TransactionalProducer:
     """Runs transactions for one transactional.id; owned by one thread."""
 
-    def __init__(self, connection: Connection, transactional_id: str, patience: Patience) -> None:
-        self.transactional_id = transactional_id
+    def __init__(
+        self, connection: Connection, transactional_id: str, patience: Patience, *, renew_always: bool = False
+    ) -> None:
+        self.transactional_id, self._renew_always = transactional_id, renew_always
         self._config = connection.transactional_producer(transactional_id)
         self._patience = patience
         self._current: Producer | None = None
-        self._standby = made(Producer, self._config)
-        self._suspect = "start"
+        self._stand_by()
+        self._suspect, self._used = "start", False
         self._fenced_at: float | None = None
         self._delivery_error: KafkaError | None = None
         #: (log append time in epoch ms, monotonic seconds) of the newest acknowledged record.
@@ -98,16 +104,37 @@ class TransactionalProducer:
         """
         if not self._suspect:
             return False
+        self._replace()
+        return True
+
+    def _replace(self) -> None:
         old, self._current = self._current, None
         if old is not None:
             old.purge()
             dispose(old)
-        self._current, self._standby = self._initialised(), Producer(self._config)
-        self._suspect, self._delivery_error = "", None
-        return True
+        self._current = self._initialised()
+        self._stand_by()
+        self._suspect, self._used, self._delivery_error = "", False, None
+
+    def _stand_by(self) -> None:
+        """Make the next producer and have it connect: init_transactions waits 500 ms for one that is not.
+
+        librdkafka looks for the coordinator when asked to initialise, and then twice a second, which is no
+        setting. The first answer replaces the bootstrap connection; the second comes over the broker's own.
+        """
+        producer = self._standby = made(Producer, self._config)
+
+        def connect() -> None:
+            with suppress(*ClientFailure):
+                for _ in range(2):
+                    producer.list_topics(_SOME_TOPIC, _SLICE_SECONDS)
+
+        self._connecting = threading.Thread(target=connect, name="connect-standby", daemon=True)
+        self._connecting.start()
 
     def _initialised(self) -> Producer:
         while True:
+            self._connecting.join(_SLICE_SECONDS)
             try:
                 self._standby.init_transactions(_SLICE_SECONDS)
             except ClientFailure as raised:
@@ -115,7 +142,7 @@ class TransactionalProducer:
                 if refusal := denied(error, self.transactional_id):
                     raise refusal from raised
                 if not error.retriable() and error.code() != KafkaError._TIMED_OUT:
-                    self._standby = Producer(self._config)
+                    self._stand_by()
                 self._patience.wait(f"initialise transactional.id {self.transactional_id}", error.str())
             else:
                 self._patience.over()
@@ -132,7 +159,9 @@ class TransactionalProducer:
         """
         if self._suspect or self._current is None:
             raise ValueError("renew() comes before transact()")
-        producer = self._current
+        if self._renew_always and self._used:
+            self._replace()  # not straight after the last commit, whose markers may still be being written
+        producer, self._used = self._current, True
         try:
             producer.begin_transaction()  # 3. begin
             for record in records:  # 4. route, 5. write

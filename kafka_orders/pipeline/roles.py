@@ -25,12 +25,14 @@ from kafka_orders.pipeline.handlers import Encode, Handler, Results, called_with
 from kafka_orders.pipeline.handling import Decode, Handling
 from kafka_orders.pipeline.instance import Identity
 from kafka_orders.pipeline.reload import SourceWatch
+from kafka_orders.pipeline.repair import Repair
 from kafka_orders.pipeline.routing import Router
 from kafka_orders.pipeline.source import DelayedSource, Source
 from kafka_orders.pipeline.startup import Cluster, reach
 from kafka_orders.pipeline.state import Restorer, State
 from kafka_orders.pipeline.stop import Stop
 from kafka_orders.pipeline.story import Observer, Story
+from kafka_orders.pipeline.watchdog import PATIENCE_SECONDS, Watchdog
 from kafka_orders.pipeline.worker import Ended, Worker
 
 RoleName = Literal["main", "retry"]
@@ -125,17 +127,20 @@ class _Assembly:
     ) -> Worker:
         settings, connection = self.settings, self.cluster.connection
         group, broker_time = _group(self.role, settings), BrokerTime()
+        hasty = Admin(connection, Patience(stop, limit=PATIENCE_SECONDS))
+        reader = Reader(connection, self.patience)
         return Worker(
             new_consumer=lambda came, left: GroupConsumer(
                 connection, group, _topic(self.role, settings), came, left
             ),
             new_source=self._source(broker_time),
-            producer=TransactionalProducer(connection, transactional_id, self.patience),
+            producer=TransactionalProducer(
+                connection, transactional_id, self.patience, renew_always=settings.epoch == "per-transaction"
+            ),
             handling=handling,
             router=self._router(group),
             restorer=Restorer(
-                Admin(connection, self.patience),
-                Reader(connection, self.patience),
+                Repair(Admin(connection, self.patience), reader, settings),
                 settings.averages_topic,
                 self.cluster.partitions[settings.averages_topic],
             ),
@@ -146,6 +151,7 @@ class _Assembly:
             stop=stop,
             broker_time=broker_time,
             limit=BatchLimit(settings.batch_size),
+            watchdog=Watchdog(hasty, reader, self.story.hanging),
             batch_seconds=settings.batch_ms / 1000,
         )
 
@@ -157,12 +163,6 @@ class _Assembly:
     def _router(self, group: str) -> Router:
         settings, partitions = self.settings, self.cluster.partitions
         return Router(
-            group,
-            settings.policy,
-            settings.retry_topic,
-            settings.dlq_topic,
-            settings.averages_topic,
-            partitions[settings.retry_topic],
-            partitions[settings.averages_topic],
-            settings.output_topic,
-        )
+            group, settings.policy, settings.retry_topic, settings.dlq_topic, settings.averages_topic,
+            partitions[settings.retry_topic], partitions[settings.averages_topic], settings.output_topic,
+        )  # fmt: skip

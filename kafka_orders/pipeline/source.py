@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from kafka_orders.domain.brokertime import BrokerTime
 from kafka_orders.domain.policy import RetryPolicy
 from kafka_orders.domain.records import Slot
-from kafka_orders.log.consumer import GroupConsumer
+from kafka_orders.log.consumer import GroupConsumer, Slots
 from kafka_orders.log.message import Message, slot_of
 from kafka_orders.pipeline.gate import Gate
 
@@ -35,6 +35,11 @@ class Source:
             taken, self._left = self._left[:count], self._left[count:]
             return taken
         return self._poll(count, timeout)
+
+    @property
+    def expecting(self) -> Slots:
+        """The partitions that could move if there were records: nothing of them waits here."""
+        return self.consumer.expecting - {slot_of(one) for one in self._left}
 
     def silent_for(self) -> float:
         """Return the seconds since the last poll."""

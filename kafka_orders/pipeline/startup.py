@@ -21,11 +21,7 @@ FIRST_CONTACT_SECONDS = 15.0
 def connection_of(settings: Settings, on_error: Callable[[str], None] | None = None) -> Connection:
     """Return how these settings reach the brokers."""
     return Connection(
-        settings.bootstrap_servers,
-        settings.kafka,
-        settings.session_timeout_ms,
-        settings.group_protocol,
-        on_error,
+        settings.bootstrap_servers, settings.kafka, settings.session_timeout_ms, settings.group_protocol, on_error
     )
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 from kafka_orders.domain.averages import EMPTY, Tally, merge_all
 from kafka_orders.domain.records import Progress, Slot, load_progress, load_shard, parse_key
 from kafka_orders.domain.recovery import Bounds, check_place, check_shards, check_topic, start_offset
-from kafka_orders.log.admin import Admin
 from kafka_orders.log.message import Message
-from kafka_orders.log.reader import Reader
 from kafka_orders.pipeline.batch import Batch, went_back
+from kafka_orders.pipeline.repair import Repair
 
 Shards = dict[str, Tally]
 
@@ -79,8 +78,8 @@ class State:
 class Restorer:
     """Reads state back from Kafka, to the changelog's true end, before a first record is handled."""
 
-    def __init__(self, admin: Admin, reader: Reader, averages_topic: str, partitions: int) -> None:
-        self._admin, self._reader = admin, reader
+    def __init__(self, repair: Repair, averages_topic: str, partitions: int) -> None:
+        self._repair, self._admin, self._reader = repair, repair.admin, repair.reader
         self._topic, self._partitions = averages_topic, partitions
 
     def restore(self, state: State, slots: Iterable[Slot]) -> dict[Slot, int]:
@@ -90,7 +89,7 @@ class Restorer:
         only then the changelog's ends are taken, so they lie behind all that those offsets cover.
 
         Raises:
-            StateMismatchError: state, offsets and log disagree.
+            StateMismatchError: state, offsets and log disagree, and the log does not prove the state right.
             RefusedError: the state is another pipeline's or a newer version's.
         """
         wanted = set(slots)
@@ -101,6 +100,7 @@ class Restorer:
         progress, shards = self._read(changelog, wanted)
         for slot, held in progress.items():
             check_topic(slot, held, ids[slot.topic])
+        committed = self._repair.settle(state.group, progress, committed, logs)
         starts = {
             slot: start_offset(slot, state.group, progress.get(slot), committed[slot], logs[slot])
             for slot in wanted

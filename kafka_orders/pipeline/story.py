@@ -73,6 +73,12 @@ class Story:
         """Tell that the consumer has to be built anew."""
         self._tell("consumer_lost", f"the consumer failed, building a new one: {why}", logging.WARNING)
 
+    def hanging(self, slot: Slot, stable: int, end: int) -> None:
+        """Tell of a transaction that was left open, behind which nothing can be read."""
+        said = f"{slot} cannot be read beyond offset {stable}: a transaction is open there; the log ends at {end}."
+        way = "Where its producer is gone for good: `kafka-transactions.sh find-hanging`, then `abort`"
+        self._tell("hanging", f"{said} {way}", logging.WARNING, stable=stable, end=end)
+
     def busy(self, record: str, seconds: float) -> None:
         """Tell that a handler does not come back."""
         said = f"the handler has been busy with {record} for {seconds:.0f} s; nothing behind it is handled"

@@ -37,6 +37,7 @@ from kafka_orders.pipeline.source import IDLE_SECONDS, Source
 from kafka_orders.pipeline.state import Restorer, State
 from kafka_orders.pipeline.stop import Stop
 from kafka_orders.pipeline.story import Observer, Story
+from kafka_orders.pipeline.watchdog import Watchdog
 
 #: Records per poll: the client's CPU per record rises with it, so transactions gather several polls.
 POLL_SIZE = 200
@@ -77,6 +78,7 @@ class Worker:
     stop: Stop
     broker_time: BrokerTime
     limit: BatchLimit
+    watchdog: Watchdog
     batch_seconds: float
     source: Source = field(init=False)
     batch: Batch = field(init=False, default_factory=Batch)
@@ -112,6 +114,8 @@ class Worker:
                 self._finish()
             else:
                 self.observer(self.batch, self.state)
+            standing = {slot: self.state.progress[slot].next_offset for slot in self.source.expecting}
+            self.watchdog.look(time.monotonic(), standing)
         except ConsumerLostError as lost:
             self.story.consumer_lost(str(lost))
             self.source.consumer.abandon()

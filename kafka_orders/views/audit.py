@@ -17,11 +17,9 @@ from typing import Any
 
 from kafka_orders.domain.averages import EMPTY, Tally
 from kafka_orders.domain.errors import InvalidOrderError
+from kafka_orders.domain.headers import Link
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.records import Progress, Slot
-
-#: (topic, partition, offset) of the order, and the retryCount of the record.
-Link = tuple[str, int, int, int]
 
 #: Values summed at once: bounds the memory of an audit.
 _CHUNK = 50_000

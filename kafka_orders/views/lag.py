@@ -82,13 +82,6 @@ def _of_group(
         if not_due and not_due(message):
             waits[slot] += 1
     return [
-        Lag(
-            group,
-            slot,
-            committed[slot],
-            bounds[slot].end,
-            counts.get(slot, one.end - one.start),
-            waits.get(slot),
-        )
+        Lag(group, slot, committed[slot], bounds[slot].end, counts.get(slot, one.end - one.start), waits.get(slot))
         for slot, one in unread.items()
     ]

@@ -11,18 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kafka_orders.domain import headers
-from kafka_orders.domain.headers import Origin
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.records import Progress, Slot
 from kafka_orders.domain.recovery import Bounds
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.admin import Admin
-from kafka_orders.log.message import Message, headers_of, offset_of, slot_of
+from kafka_orders.log.message import Message, link_of, offset_of, slot_of
 from kafka_orders.log.patience import Patience
 from kafka_orders.log.reader import Reader
 from kafka_orders.pipeline.startup import connection_of, contact
-from kafka_orders.views.audit import Audit, Link, Seen
+from kafka_orders.views.audit import Audit, Seen
 from kafka_orders.views.snapshot import Snapshot
 from kafka_orders.views.verify_agreement import Agreement, Offsets, Origins
 
@@ -218,10 +216,3 @@ def _row(slot: Slot, seen: Seen, *, proved: bool) -> Row:
     """Return a partition's row: what the topics say, or the state's word where links were removed."""
     told = seen if proved else seen.progress
     return Row(slot, seen.progress.next_offset, told.processed, told.retried, told.dead, told.skipped, seen.ahead)
-
-
-def link_of(message: Message) -> Link:
-    """Return the place of a retry or dead letter record in its order's chain."""
-    held = headers_of(message)
-    came = headers.origin(held) or Origin(*slot_of(message), offset_of(message))
-    return came.topic, came.partition, came.offset, headers.retry_count(held)

@@ -11,9 +11,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from kafka_orders.domain.headers import Link
 from kafka_orders.domain.records import Progress, Slot
 from kafka_orders.domain.recovery import Bounds
-from kafka_orders.views.audit import Link
 
 #: Findings of one kind that are told one by one; the rest is counted.
 _TOLD = 20

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 import struct
+import time
 import uuid
+from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaException, Producer, TopicPartition
@@ -86,6 +89,41 @@ def test_a_slow_end_makes_the_producer_suspect_and_the_old_epoch_dead(bench: Ben
     monkeypatch.undo()
     producer.transact(bench.records("b"), [Offset(bench.name, 0, 2)], bench.consumer.token())
     assert (bench.values(), bench.committed()) == (["a", "b"], 2)
+
+
+def test_each_transaction_can_have_an_epoch_of_its_own(bench: Bench, monkeypatch) -> None:
+    """`--epoch per-transaction`: whatever an earlier transaction still sends is refused by the broker."""
+    producer = TransactionalProducer(bench.connection, bench.name, Patience(limit=30), renew_always=True)
+    assert producer.renew()
+    monkeypatch.setattr(transaction, "dispose", lambda _producer: None)
+    used: list[Producer] = []
+    for number in range(4):
+        producer.transact(bench.records(str(number)), [Offset(bench.name, 0, number + 1)], bench.consumer.token())
+        assert producer.suspect == ""
+        assert not producer.renew()
+        assert producer._current is not None
+        used.append(producer._current)
+    for old in used[:-1]:
+        old.begin_transaction()
+        old.produce(bench.name, b"late", partition=0)
+        with pytest.raises(KafkaException):
+            old.commit_transaction(10)
+    producer.transact(bench.records("last"), [Offset(bench.name, 0, 5)], bench.consumer.token())
+    assert (bench.values(), bench.committed()) == (["0", "1", "2", "3", "last"], 5)
+
+
+def test_new_epochs_are_quick_and_leave_nothing_behind(bench: Bench) -> None:
+    """Never the client's half second for a coordinator not yet looked for; threads and connections stay flat."""
+    producer = TransactionalProducer(bench.connection, bench.name, Patience(limit=30), renew_always=True)
+    producer.renew()
+    took, threads = [], []
+    for number in range(60):
+        before = time.monotonic()
+        producer.transact(bench.records("x"), [Offset(bench.name, 0, number + 1)], bench.consumer.token())
+        took.append(time.monotonic() - before)
+        threads.append(len(list(Path("/proc/self/task").glob("*"))))
+    assert statistics.median(took) < 0.3
+    assert max(threads[30:]) <= max(threads[:30]) + 10
 
 
 def test_a_suspect_producer_cannot_be_used(bench: Bench) -> None:

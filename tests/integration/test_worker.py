@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from kafka_orders.domain.errors import RefusedError, StateMismatchError, TransactionFailedError, UncommittableError
@@ -107,25 +107,6 @@ def test_the_state_of_another_group_is_refused(line: Pipeline) -> None:
     work(line.settings())
     line.extra["GROUP"] = f"{line.name}-other"
     with pytest.raises(RefusedError, match="belongs to group"):
-        work(line.settings())
-
-
-def test_moved_offsets_are_refused(line: Pipeline) -> None:
-    """Somebody reset the group: counting again would double."""
-    journal(line, 60)
-    work(line.settings())
-    settings = line.settings()
-    mover = Producer({"bootstrap.servers": line.bootstrap, "transactional.id": line.name})
-    mover.init_transactions(10)
-    mover.begin_transaction()
-    from confluent_kafka import Consumer
-
-    nobody = Consumer({"bootstrap.servers": line.bootstrap, "group.id": settings.group})
-    where = [TopicPartition(settings.topic, number, 0) for number in range(6)]
-    mover.send_offsets_to_transaction(where, nobody.consumer_group_metadata(), 10)
-    mover.commit_transaction(10)
-    nobody.close()
-    with pytest.raises(StateMismatchError, match="moved the offsets"):
         work(line.settings())
 
 

@@ -1,10 +1,20 @@
 """Where a partition starts, and when it must not."""
 
+import re
+
 import pytest
 
 from kafka_orders.domain.errors import StateMismatchError
 from kafka_orders.domain.records import Progress, Slot
-from kafka_orders.domain.recovery import Bounds, check_place, check_shards, check_topic, start_offset
+from kafka_orders.domain.recovery import (
+    Bounds,
+    check_place,
+    check_shards,
+    check_topic,
+    doubt,
+    start_offset,
+    unproved,
+)
 
 SLOT = Slot("orders", 2)
 
@@ -91,3 +101,46 @@ def test_shards_that_are_fewer_than_what_was_processed_are_refused() -> None:
     for counted in (39, 0, 41):
         with pytest.raises(StateMismatchError, match=f"{counted} of 40 orders"):
             check_shards(SLOT, Progress("g", 50, processed=40, dead=10), counted)
+
+
+def judged(progress: Progress, children=(), dead=(), records=10) -> str:
+    """Judge a partition of ten orders; ``children`` and ``dead`` are offsets of those retried or dead."""
+    links = [("orders", 2, offset) for offset in range(records)]
+    parents = [(offset, (*link, 0)) for offset, link in enumerate(links)]
+    return doubt(progress, parents, {(*links[one], 1) for one in children}, {(*links[one], 0) for one in dead})
+
+
+def test_the_log_proves_a_state_whose_every_figure_it_shows() -> None:
+    """Retries and dead letters as many as the state says, all of records below its offset."""
+    assert judged(Progress("g", 6, processed=3, retried=2, dead=1), [0, 3], [5]) == ""
+    assert judged(Progress("g", 0)) == ""
+    assert judged(Progress("g", 10, processed=9, skipped=1)) == ""
+
+
+@pytest.mark.parametrize(
+    ("progress", "children", "dead", "says"),
+    [
+        (Progress("g", 6, processed=6), [], [6], "record 6 beyond it has been found dead"),
+        (Progress("g", 6, processed=6), [9], [], "record 9 beyond it has been retried"),
+        (Progress("g", 6, processed=6), [5], [], r"tell of \(6, 1, 0\)"),
+        (Progress("g", 6, processed=5, dead=1), [], [], r"tell of \(6, 0, 0\).* the state of \(6, 0, 1\)"),
+        (Progress("g", 6, processed=5, dead=1), [1], [], r"tell of \(6, 1, 0\)"),
+        (Progress("g", 6, processed=5), [], [], r"tell of \(6, 0, 0\).* the state of \(5, 0, 0\)"),
+    ],
+)
+def test_a_torn_transaction_is_not_taken_for_a_moved_offset(progress, children, dead, says) -> None:
+    """A child too many or too few, on either side of the state's offset."""
+    why = judged(progress, children, dead)
+    assert re.search(says, why), why
+    refused = unproved(SLOT, "g", progress, 3, why)
+    assert refused.exit_code == 4
+    assert re.search(rf"orders/2: .*committed 3.*not proved: .*{says}.*reset --yes", str(refused))
+
+
+def test_the_child_of_a_retry_is_the_next_retry_or_its_own_death() -> None:
+    """In the retry topic a record's own number counts: the same order's other retries are other records."""
+    parents = [(0, ("orders", 2, 7, 1)), (1, ("orders", 2, 7, 2)), (2, ("orders", 2, 8, 3))]
+    dead = {("orders", 2, 8, 3)}
+    retries = {("orders", 2, 7, 1), ("orders", 2, 7, 2), ("orders", 2, 8, 3)}
+    assert doubt(Progress("g", 3, processed=1, retried=1, dead=1), parents, retries, dead) == ""
+    assert doubt(Progress("g", 2, processed=1, retried=1), parents, retries, dead).startswith("record 2 beyond")
