@@ -131,7 +131,10 @@ class GroupConsumer:
         if refusal := denied(error, about):
             raise refusal
         if error.fatal():
-            raise ConsumerLostError(error.str())
+            # What librdkafka's classic assignor keeps in a group can hinder its upgrade (KIP-848) while a member
+            # of the classic protocol is left: the broker answers the others that there is no such group.
+            mixed = " (or it waits for its last member of the classic protocol to leave)"
+            raise ConsumerLostError(error.str() + (mixed if "group id does not exist" in error.str() else ""))
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             if partition is None or Slot(topic, partition) in self._starting:
                 return  # its start is not decided yet

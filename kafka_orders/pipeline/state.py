@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from kafka_orders.domain.averages import EMPTY, Tally, merge_all
+from kafka_orders.domain.errors import StateMismatchError
 from kafka_orders.domain.records import Progress, Slot, load_progress, load_shard, parse_key
 from kafka_orders.domain.recovery import Bounds, check_place, check_shards, check_topic, start_offset
 from kafka_orders.log.message import Message
@@ -75,12 +76,48 @@ class State:
         return (shard for shards in self.shards.values() for shard in shards.values())
 
 
+class UnsettledError(Exception):
+    """What was read disagrees, perhaps only because another member works on.
+
+    A process that was stopped for long does not know that its partitions have gone: their new owner commits
+    between our reading of the offsets and of the state. A poll tells; and what is really wrong stays the same.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a restore has read."""
+
+    group: str
+    progress: dict[Slot, Progress]
+    shards: dict[Slot, Shards]
+    logs: dict[Slot, Bounds]
+    topic_ids: dict[str, str]
+
+    def starts(self, committed: Mapping[Slot, int | None]) -> dict[Slot, int]:
+        """Return where each partition starts.
+
+        Raises:
+            StateMismatchError: it must not.
+        """
+        starts: dict[Slot, int] = {}
+        for slot, log in self.logs.items():
+            held = self.progress.get(slot)
+            if held is not None:
+                check_topic(slot, held, self.topic_ids[slot.topic])
+            starts[slot] = start_offset(slot, self.group, held, committed[slot], log)
+            counted = sum(tally.count for tally in self.shards.get(slot, {}).values())
+            check_shards(slot, held or Progress(self.group, starts[slot]), counted)
+        return starts
+
+
 class Restorer:
     """Reads state back from Kafka, to the changelog's true end, before a first record is handled."""
 
     def __init__(self, repair: Repair, averages_topic: str, partitions: int) -> None:
         self._repair, self._admin, self._reader = repair, repair.admin, repair.reader
         self._topic, self._partitions = averages_topic, partitions
+        self._mismatch = ""
 
     def restore(self, state: State, slots: Iterable[Slot]) -> dict[Slot, int]:
         """Fill ``state`` for ``slots``; return where each starts.
@@ -89,27 +126,29 @@ class Restorer:
         only then the changelog's ends are taken, so they lie behind all that those offsets cover.
 
         Raises:
+            UnsettledError: they disagree for the first time; poll, and try again.
             StateMismatchError: state, offsets and log disagree, and the log does not prove the state right.
             RefusedError: the state is another pipeline's or a newer version's.
         """
-        wanted = set(slots)
+        wanted = sorted(slots)
         committed = self._admin.committed(state.group, wanted)
         logs = self._admin.bounds(wanted)
         ids = {topic: self._admin.topic_id(topic) for topic in {slot.topic for slot in wanted}}
         changelog = self._admin.bounds({Slot(self._topic, slot.partition % self._partitions) for slot in wanted})
-        progress, shards = self._read(changelog, wanted)
-        for slot, held in progress.items():
-            check_topic(slot, held, ids[slot.topic])
-        committed = self._repair.settle(state.group, progress, committed, logs)
-        starts = {
-            slot: start_offset(slot, state.group, progress.get(slot), committed[slot], logs[slot])
-            for slot in wanted
-        }
+        progress, shards = self._read(changelog, set(wanted))
+        found = _Found(state.group, progress, shards, logs, ids)
+        try:
+            starts = found.starts(committed)
+        except StateMismatchError as mismatch:
+            if str(mismatch) != self._mismatch:
+                self._mismatch = str(mismatch)
+                raise UnsettledError(str(mismatch)) from None
+            starts = found.starts(self._repair.settle(state.group, progress, committed, logs))
+        self._mismatch = ""
         for slot, start in starts.items():
-            found = progress.get(slot) or Progress(state.group, start)
+            held = progress.get(slot) or Progress(state.group, start)
             state.shards[slot] = shards.get(slot, {})
-            check_shards(slot, found, sum(tally.count for tally in state.shards[slot].values()))
-            state.progress[slot] = replace(found, topic_id=ids[slot.topic])
+            state.progress[slot] = replace(held, topic_id=ids[slot.topic])
         return starts
 
     def check_topic(self, state: State) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -16,6 +17,9 @@ _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "S
 
 #: Set for children: their standard input is a pipe that closes when their parent is gone.
 SUPERVISED = "KAFKA_ORDERS_SUPERVISED"
+
+
+_STEP_SECONDS = 0.1
 
 
 class Stop:
@@ -29,6 +33,12 @@ class Stop:
     def __call__(self) -> bool:
         """Say whether a stop was asked for."""
         return self.requested
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not past a request to stop."""
+        deadline = time.monotonic() + seconds
+        while not self.requested and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, _STEP_SECONDS))
 
     def request(self) -> None:
         """Ask for a clean stop."""

@@ -55,6 +55,10 @@ class Story:
         said = f"restored {shards} shards of {len(ready)} partitions in {seconds:.2f} s"
         self._tell("restored", said, shards=shards, partitions=len(ready), seconds=round(seconds, 3))
 
+    def unsettled(self, why: str) -> None:
+        """Tell that what was restored disagrees for the first time."""
+        self._tell("unsettled", f"looking again, since another member may be at work: {why}", logging.WARNING)
+
     def waiting(self, sentence: str) -> None:
         """Tell that the worker waits for a broker, or that it is there again."""
         self._tell("waiting", sentence, logging.WARNING)

@@ -34,7 +34,7 @@ from kafka_orders.pipeline.handling import Handling
 from kafka_orders.pipeline.reload import SourceWatch
 from kafka_orders.pipeline.routing import Router
 from kafka_orders.pipeline.source import IDLE_SECONDS, Source
-from kafka_orders.pipeline.state import Restorer, State
+from kafka_orders.pipeline.state import Restorer, State, UnsettledError
 from kafka_orders.pipeline.stop import Stop
 from kafka_orders.pipeline.story import Observer, Story
 from kafka_orders.pipeline.watchdog import Watchdog
@@ -45,6 +45,9 @@ POLL_SIZE = 200
 
 #: See this often whether the topic is still the same one, in seconds.
 IDENTITY_SECONDS = 5.0
+
+#: Before a new consumer, after others were lost with nothing committed in between, in seconds.
+LONGEST_PAUSE = 5.0
 
 #: What to do about a record that cannot be committed.
 _TOO_LARGE = "Mend the cause (often max.message.bytes of the topic it goes to: `kafka-orders topics check`)"
@@ -84,6 +87,7 @@ class Worker:
     batch: Batch = field(init=False, default_factory=Batch)
     unready: set[Slot] = field(init=False, default_factory=set)
     identified_at: float = field(init=False, default=0.0)
+    lost: int = field(init=False, default=0)
 
     def run(self) -> Ended:
         """Work until a stop is asked for or the handler's source has changed.
@@ -119,6 +123,8 @@ class Worker:
         except ConsumerLostError as lost:
             self.story.consumer_lost(str(lost))
             self.source.consumer.abandon()
+            self.stop.pause(min(LONGEST_PAUSE, self.lost * 0.1))
+            self.lost = 2 * self.lost + 1  # a new one that is lost at once, too, is not helped by haste
             self._connect()
 
     def _prepare(self) -> None:
@@ -133,7 +139,11 @@ class Worker:
                 self.identified_at = time.monotonic()
             return
         starting = set(self.unready)
-        starts = self.restorer.restore(self.state, starting)
+        try:
+            starts = self.restorer.restore(self.state, starting)
+        except UnsettledError as unsettled:
+            self.story.unsettled(str(unsettled))
+            return  # the poll that follows tells whether they are ours at all
         self.identified_at = time.monotonic()  # a restore has looked, too
         self.unready = {slot for slot in starting if not self.source.consumer.start_at(slot, starts[slot])}
         self.story.restored(self.state, starting - self.unready, time.monotonic() - started)
@@ -167,6 +177,7 @@ class Worker:
         except TransactionFailedError as failed:
             self._undo(failed)
             return
+        self.lost = 0
         self.state.apply(changes)
         self.limit.succeeded(self.batch)
         if self.producer.broker_time:
