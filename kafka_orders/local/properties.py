@@ -61,6 +61,11 @@ def properties(node: Node, nodes: list[Node]) -> dict[str, str]:
         # Only our own topic settings apply, never those of a topic that a typo made.
         "auto.create.topics.enable": "false",
         "group.initial.rebalance.delay.ms": 0,
+        # Of the new rebalance protocol, where the broker decides; by default 5 s and 45 s.
+        "group.consumer.min.heartbeat.interval.ms": 500,
+        "group.consumer.heartbeat.interval.ms": 500,
+        "group.consumer.min.session.timeout.ms": 6000,
+        "group.consumer.session.timeout.ms": 6000,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
         "log.cleaner.threads": 1,
         "log.cleaner.backoff.ms": 5000,

@@ -102,7 +102,8 @@ class Connection:
         if self.group_protocol == "classic":
             # The new protocol (KIP-848) has both of these set on the broker.
             config["session.timeout.ms"] = self.session_timeout_ms
-            config["heartbeat.interval.ms"] = min(3_000, self.session_timeout_ms // 3)
+            # A member learns at its next heartbeat that another has left; so long its partitions stand still.
+            config["heartbeat.interval.ms"] = min(500, self.session_timeout_ms // 3)
             config["partition.assignment.strategy"] = "cooperative-sticky"
         return {
             **config,

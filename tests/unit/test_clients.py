@@ -37,3 +37,10 @@ def test_no_property_is_stronger_than_the_promise(kind, ours) -> None:
     config = made("g") if kind in ("member", "transactional_producer") else made()
     assert ours.items() <= config.items()
     assert config["client.rack"] == "eu-1"
+
+
+@pytest.mark.parametrize(("session", "heartbeat"), [(10_000, 500), (6_000, 500), (1_200, 400)])
+def test_heartbeats_are_quick_and_at_least_three_a_session(session: int, heartbeat: int) -> None:
+    """A member learns at its next heartbeat that another has left; the new protocol has it from the broker."""
+    assert Connection("b", session_timeout_ms=session).member("g")["heartbeat.interval.ms"] == heartbeat
+    assert "heartbeat.interval.ms" not in Connection("b", group_protocol="consumer").member("g")
