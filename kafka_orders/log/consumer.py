@@ -12,13 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from confluent_kafka import (
-    Consumer,
-    KafkaError,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from kafka_orders.domain.errors import StateMismatchError, TransactionFailedError
 from kafka_orders.domain.records import Slot
@@ -30,16 +24,9 @@ Slots = frozenset[Slot]
 
 #: Errors among the consumed records that pass by themselves; the client goes on trying.
 _PASSING = frozenset(
-    {
-        KafkaError._PARTITION_EOF,
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._MAX_POLL_EXCEEDED,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.NOT_COORDINATOR,
-    }
-)
+    {KafkaError._PARTITION_EOF, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._MAX_POLL_EXCEEDED,
+     KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR}
+)  # fmt: skip
 
 
 #: Longest wait for the answer to a request that is only there to wake the client up, in seconds.
@@ -55,6 +42,7 @@ class GroupToken(NamedTuple):
 
     metadata: Any
     generation: int
+    group: str = ""
 
 
 class GroupConsumer:
@@ -145,8 +133,7 @@ class GroupConsumer:
         return self._owned - self._starting
 
     def _check(self, error: KafkaError, topic: str, partition: int | None) -> None:
-        about = self.group if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED else topic
-        if refusal := denied(error, about):
+        if refusal := denied(error, topic, self.group):
             raise refusal
         if error.fatal():
             raise ConsumerLostError(error.str())
@@ -179,7 +166,7 @@ class GroupConsumer:
         generation, member = read_metadata(bytes(metadata))
         if generation < 0 or not member:
             raise TransactionFailedError(f"not a member of {self.group} at this moment")
-        return GroupToken(metadata, generation)
+        return GroupToken(metadata, generation, self.group)
 
     def start_at(self, slot: Slot, offset: int) -> bool:
         """Deliver ``slot`` from ``offset`` on; False when it cannot be started yet (poll, try again)."""

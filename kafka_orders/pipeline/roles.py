@@ -74,7 +74,8 @@ def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, s
     """
     story = Story(role)
     handling, desk, results = job.handling(settings, role)
-    cluster = reach(settings, stop, story.waiting)
+    written = (settings.retry_topic, settings.dlq_topic, settings.averages_topic, settings.output_topic)
+    cluster = reach(settings, stop, story.waiting, needed=[_topic(role, settings), *written])
     results.most_bytes = cluster.most_result_bytes
     for complaint in cluster.complaints:
         logging.getLogger(f"kafka_orders.{role}").warning(complaint)
@@ -157,12 +158,6 @@ class _Assembly:
     def _router(self, group: str) -> Router:
         settings, partitions = self.settings, self.cluster.partitions
         return Router(
-            group,
-            settings.policy,
-            settings.retry_topic,
-            settings.dlq_topic,
-            settings.averages_topic,
-            partitions[settings.retry_topic],
-            partitions[settings.averages_topic],
-            settings.output_topic,
-        )
+            group, settings.policy, settings.retry_topic, settings.dlq_topic, settings.averages_topic,
+            partitions[settings.retry_topic], partitions[settings.averages_topic], settings.output_topic,
+        )  # fmt: skip
