@@ -1,11 +1,14 @@
-"""Reading settings: flags > environment > `.env` > `kafka-orders.toml` > defaults."""
+"""Reading settings: flags > environment > `.env` > `kafka-orders.toml` > defaults.
+
+In the environment and `.env` a variable's name with ``_FILE`` behind it names a file that holds the value.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +17,11 @@ import platformdirs
 from dotenv import dotenv_values
 
 from kafka_orders.domain.errors import SettingsError
-from kafka_orders.domain.settings import DECLARED, ENV_PREFIX, Layer, Settings, build, refuse_shared_topics
+from kafka_orders.domain.settings import DECLARED, Layer, Settings, build, env_name, refuse_shared_topics
 
 TOML_NAME = "kafka-orders.toml"
 DOTENV_NAME = ".env"
+_FILE = "_file"
 
 
 def load(
@@ -47,7 +51,7 @@ def load_with_sources(
     settings, sources = build(
         [
             Layer("command line", {key: value for key, value in (flags or {}).items() if value is not None}),
-            Layer("environment", _environment(os.environ if environ is None else environ)),
+            Layer("environment", _environment(os.environ if environ is None else environ, DECLARED)),
             Layer(DOTENV_NAME, _dotenv(where / DOTENV_NAME)),
             Layer(TOML_NAME, _toml(where / TOML_NAME)),
             Layer("program", defaults or {}),
@@ -58,8 +62,8 @@ def load_with_sources(
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """Return environment variables that give a child process the same settings."""
-    told: dict[str, str] = {}
+    """Return environment variables that give a child process the same settings; those naming files are empty."""
+    told = {env_name(name + _FILE): "" for name in DECLARED if env_name(name + _FILE) in os.environ}
     for name in DECLARED:
         value = getattr(settings, name)
         if isinstance(value, tuple):
@@ -67,7 +71,7 @@ def as_environment(settings: Settings) -> dict[str, str]:
         elif isinstance(value, Mapping):
             value = json.dumps(dict(value)) if value else ""  # a password may hold any character
         if value not in (None, ""):
-            told[ENV_PREFIX + name.upper()] = str(value)
+            told[env_name(name)] = str(value)
     return told
 
 
@@ -76,23 +80,42 @@ def home_folder(configured: str = "") -> Path:
     return Path(configured or platformdirs.user_data_dir("kafka-orders", appauthor=False)).expanduser().absolute()
 
 
-def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+def _environment(environ: Mapping[str, str], names: Iterable[str]) -> dict[str, Any]:
     # Only names we know: other programs and our tests keep theirs beside them.
-    return {name: environ[key] for name in DECLARED if environ.get(key := ENV_PREFIX + name.upper())}
+    both = [spelt for name in names for spelt in (name, name + _FILE)]
+    return _contents({name: environ[key] for name in both if environ.get(key := env_name(name))}, "environment")
 
 
-def _dotenv(path: Path) -> dict[str, str]:
+def _contents(values: dict[str, Any], source: str) -> dict[str, Any]:
+    """Put what a file holds in the place of its name; client properties stand there one a line, or as JSON."""
+    for key in [one for one in values if one.removesuffix(_FILE) in DECLARED and one not in DECLARED]:
+        name, path = key.removesuffix(_FILE), Path(values.pop(key)).expanduser()
+        if name in values:
+            raise SettingsError(f"{source}: {env_name(name)} and {env_name(key)} are both set; keep one")
+        try:
+            held = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", "it is not UTF-8 text")  # nothing of its content
+            raise SettingsError(f"{source}: {env_name(key)}: {path} cannot be read ({why})") from None
+        if held:  # empty is not set, as in the environment itself
+            values[name] = held.splitlines() if name == "kafka" and not held.startswith("{") else held
+    return values
+
+
+def _dotenv(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
         held = dotenv_values(path)
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read ({error})") from error
-    return {
-        key.removeprefix(ENV_PREFIX).lower(): value
+    prefix = env_name("")
+    ours = {
+        key.removeprefix(prefix).lower(): value
         for key, value in held.items()
-        if value and key.startswith(ENV_PREFIX) and not key.startswith(ENV_PREFIX + "TEST_")
+        if value and key.startswith(prefix) and not key.startswith(prefix + "TEST_")
     }
+    return _contents(ours, DOTENV_NAME)
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -105,9 +128,9 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def from_environment(name: str) -> Any:
-    """Return one setting from the environment or its default; reads no file, so it may run at import.
+    """Return one setting from the environment or its default; reads no settings file, so it may run at import.
 
     Raises:
         SettingsError: the variable holds an impossible value.
     """
-    return getattr(build([Layer("environment", _environment(os.environ))])[0], name)
+    return getattr(build([Layer("environment", _environment(os.environ, [name]))])[0], name)

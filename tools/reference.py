@@ -108,7 +108,8 @@ def _settings() -> str:
         rows.append((f"`{env_name(name)}`", flag, f"`{name}`", about, shown))
     text += table(("environment", "flag", "TOML", "meaning", "default"), *rows)
     return text + (
-        "\nOne more variable is no setting of a pipeline: `KAFKA_ORDERS_CACHE`, the folder of Kafka's jars, by"
+        "\nWith `_FILE` behind it, a variable names a file that holds the value.\n"
+        "One more variable is no setting of a pipeline: `KAFKA_ORDERS_CACHE`, the folder of Kafka's jars, by"
         " default `jars` in the home folder.\n"
     )
 

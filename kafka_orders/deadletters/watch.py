@@ -26,7 +26,7 @@ def watch(
     Raises:
         NoBrokerError: no broker at the start.
     """
-    cluster = reach(settings, stop, say)
+    cluster = reach(settings, stop, say, needed=[settings.dlq_topic])
     viewer = Viewer(cluster.connection, settings.dlq_group, settings.dlq_topic)
     say(f"watching {settings.dlq_topic} in group {settings.dlq_group}; Ctrl-C ends")
     try:

@@ -20,7 +20,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 #: No broker answers; a role waits 15 s for its first one, later without limit.
 EXIT_NO_BROKER = 3
-#: Refused: going on could lose or double orders.
+#: Refused: going on could lose or double orders, or give a password away.
 EXIT_REFUSED = 4
 #: Not proven: `verify` or `demo` says that the topics do not add up.
 EXIT_NOT_PROVEN = 5
@@ -55,7 +55,7 @@ class BrokerError(KafkaOrdersError):
 
 
 class RefusedError(KafkaOrdersError):
-    """The pipeline refuses to go on, because going on could lose or double orders."""
+    """The pipeline refuses to go on: that could lose or double orders, or give a password away."""
 
     exit_code = EXIT_REFUSED
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
-from kafka_orders.domain.errors import SettingsError
+from kafka_orders.domain.errors import RefusedError, SettingsError
 from kafka_orders.domain.policy import RetryPolicy
 
 ENV_PREFIX = "KAFKA_ORDERS_"
@@ -68,6 +68,7 @@ class Settings:
     group_protocol: str = _setting("classic", "rebalance protocol", choices=("classic", "consumer"))
     session_timeout_ms: int = _setting(10_000, "a dead member is noticed after, ms", least=1_000, most=1_800_000)
     log_format: str = _setting("text", "format of log lines", choices=("text", "json"))
+    plain_without_tls: str = _setting("refuse", "SASL PLAIN without TLS", choices=("refuse", "allow"))
     kafka: Mapping[str, str] = _setting({}, "librdkafka properties passed through, key=value")
 
     @property
@@ -101,8 +102,11 @@ def env_name(setting: str) -> str:
 def build(layers: Iterable[Layer]) -> tuple[Settings, dict[str, str]]:
     """Resolve layers, strongest first, to settings and the source of each value that is set.
 
+    Client properties (``kafka``) are resolved one by one, so they may have several sources, strongest first.
+
     Raises:
-        SettingsError: unknown name or impossible value; the message names setting and source.
+        SettingsError: unknown name, impossible value, or a secret for all to see; the message names setting and
+            source, never a client property's value.
     """
     chosen: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -113,7 +117,12 @@ def build(layers: Iterable[Layer]) -> tuple[Settings, dict[str, str]]:
                 close = get_close_matches(name, DECLARED, 1)
                 hint = f"; did you mean {close[0]}?" if close else ""
                 raise SettingsError(f"{layer.name}: there is no setting {name}{hint}")
-            if name not in chosen:
+            if name == "kafka":
+                weaker, stronger = _value(name, raw, layer.name), chosen.get(name, {})
+                chosen[name] = {**weaker, **stronger}
+                if chosen[name] != stronger:
+                    sources[name] = f"{sources[name]}, {layer.name}" if stronger else layer.name
+            elif name not in chosen:
                 chosen[name] = _value(name, raw, layer.name)
                 sources[name] = layer.name
     return Settings(**chosen), sources
@@ -143,6 +152,23 @@ def refuse_shared_topics(settings: Settings, sources: Mapping[str, str]) -> None
             raise SettingsError(f"{where}: {name} and {other} are both {topic!r}; each needs a topic of its own")
 
 
+def refuse_readable_secret(settings: Settings) -> None:
+    """Refuse a login that sends its password or token as it is over a connection that anyone may listen to.
+
+    Raises:
+        RefusedError: it is not allowed by ``plain_without_tls``.
+    """
+    told = {name: value.upper() for name, value in settings.kafka.items()}
+    mechanisms = {told.get("sasl.mechanism"), told.get("sasl.mechanisms")} & {"PLAIN", "OAUTHBEARER"}
+    readable = told.get("security.protocol") == "SASL_PLAINTEXT" and settings.plain_without_tls == "refuse"
+    if mechanisms and readable:
+        raise RefusedError(
+            f"SASL {mechanisms.pop()} without TLS sends its secret readable over the network; nothing was sent."
+            " Set security.protocol=SASL_SSL or a SCRAM mechanism in KAFKA_ORDERS_KAFKA, or allow it with"
+            f" {env_name('plain_without_tls')}=allow"
+        )
+
+
 def redacted(settings: Settings) -> dict[str, Any]:
     """Return all settings for people to read, secrets masked."""
     shown: dict[str, Any] = {name: getattr(settings, name) for name in DECLARED}
@@ -152,7 +178,7 @@ def redacted(settings: Settings) -> dict[str, Any]:
 
 
 def _is_secret(name: str) -> bool:
-    return any(part in name for part in _SECRET) and not name.endswith(".location")
+    return any(part in name for part in _SECRET) and not name.endswith((".location", ".url", ".id"))
 
 
 def _value(name: str, raw: Any, source: str) -> Any:
@@ -163,6 +189,9 @@ def _value(name: str, raw: Any, source: str) -> Any:
         # A client property may be a password: its value is not repeated, and the cause not chained.
         shown = "..." if name == "kafka" else repr(raw)
         raise SettingsError(f"{source}: {name} = {shown} is not {_kind(str(declared.type))}") from None
+    for secret in filter(_is_secret, value if (name, source) == ("kafka", "command line") else ()):
+        where = "in KAFKA_ORDERS_KAFKA, in .env, or in a file that KAFKA_ORDERS_KAFKA_FILE names"
+        raise SettingsError(f"{source}: {secret} is a secret that all can read there: set it {where}")
     rules = declared.metadata
     if "choices" in rules and value not in rules["choices"]:
         raise SettingsError(f"{source}: {name} = {raw!r} is none of {', '.join(rules['choices'])}")
@@ -196,7 +225,7 @@ def _properties(raw: Any) -> dict[str, str]:
         return dict(_flat(raw))
     # A comma inside a value stays: only one before the next key= separates.
     parts = re.split(r",(?=\s*[\w.-]+=)", raw) if isinstance(raw, str) else list(raw)
-    return dict(_pair(part) for part in parts if part.strip())
+    return dict(_pair(part) for part in parts if part.strip() and not part.lstrip().startswith("#"))
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

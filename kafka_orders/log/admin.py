@@ -14,6 +14,7 @@ from kafka_orders.domain.recovery import Bounds
 from kafka_orders.log.clients import Connection, dispose, kafka_error, made
 from kafka_orders.log.errors import denied
 from kafka_orders.log.patience import Patience
+from kafka_orders.log.probe import first_answer
 
 _REQUEST_SECONDS = 10.0
 _EARLIEST = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
@@ -41,6 +42,8 @@ class Admin:
         while True:
             client = made(AdminClient, self._connection.admin())
             try:
+                if "security.protocol" in self._connection.properties:
+                    first_answer(client, _REQUEST_SECONDS)
                 answer = question(client)
                 why = "the answer is not complete yet"
             except KafkaException as raised:
@@ -100,7 +103,7 @@ class Admin:
                 return None
             return {slot: Bounds(starts[slot], ends[slot]) for slot in wanted}
 
-        return self.ask("read the log's bounds", question) if wanted else {}
+        return self.ask(f"read the bounds of {_topics(wanted)}", question) if wanted else {}
 
     def offsets_at(self, slots: Iterable[Slot], since_ms: int) -> dict[Slot, int]:
         """Return each partition's first offset whose record is that young (epoch milliseconds); -1: none is."""
@@ -110,7 +113,7 @@ class Admin:
             found = _list_offsets(client, wanted, spec, IsolationLevel.READ_COMMITTED)
             return found if all(offset >= -1 for offset in found.values()) else None
 
-        return self.ask("look for the age of records", question)
+        return self.ask(f"look for the age of records in {_topics(wanted)}", question)
 
     def committed(self, group: str, slots: Iterable[Slot]) -> dict[Slot, int | None]:
         """Return the group's committed offsets, waiting for transactions that hold some (KIP-447).
@@ -125,6 +128,10 @@ class Admin:
             asker = Consumer({**self._connection.reader(), "group.id": group})
             try:
                 found = asker.committed([TopicPartition(*slot) for slot in wanted], _REQUEST_SECONDS)
+            except KafkaException:
+                if (told := asker.poll(0)) is not None and (error := told.error()) is not None:
+                    raise KafkaException(error) from None  # no permission: a question only times out over it
+                raise
             finally:
                 dispose(asker)
             for one in found:
@@ -132,7 +139,11 @@ class Admin:
                     raise KafkaException(one.error)
             return {Slot(one.topic, one.partition): one.offset if one.offset >= 0 else None for one in found}
 
-        return self.ask(f"read the committed offsets of {group}", question) if wanted else {}
+        return self.ask(f"read the offsets of {group} in {_topics(wanted)}", question) if wanted else {}
+
+
+def _topics(slots: Iterable[Slot]) -> str:
+    return ", ".join(sorted({slot.topic for slot in slots}))
 
 
 def _list_offsets(client: AdminClient, slots: list[Slot], spec: OffsetSpec, level: Any) -> dict[Slot, int]:

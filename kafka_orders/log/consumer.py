@@ -40,6 +40,7 @@ class GroupToken(NamedTuple):
 
     metadata: Any
     generation: int
+    group: str = ""
 
 
 class GroupConsumer:
@@ -127,8 +128,7 @@ class GroupConsumer:
         return self._owned - self._starting
 
     def _check(self, error: KafkaError, topic: str, partition: int | None) -> None:
-        about = self.group if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED else topic
-        if refusal := denied(error, about):
+        if refusal := denied(error, topic, self.group):
             raise refusal
         if error.fatal():
             # What librdkafka's classic assignor keeps in a group can hinder its upgrade (KIP-848) while a member
@@ -169,7 +169,7 @@ class GroupConsumer:
         generation, member = read_metadata(bytes(metadata))
         if generation < 0 or not member:
             raise TransactionFailedError(f"not a member of {self.group} at this moment")
-        return GroupToken(metadata, generation)
+        return GroupToken(metadata, generation, self.group)
 
     def start_at(self, slot: Slot, offset: int) -> bool:
         """Deliver ``slot`` from ``offset`` on; False when it cannot be started yet (poll, try again)."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from confluent_kafka import KafkaError
 
 from kafka_orders.domain.errors import BrokerError
+from kafka_orders.log.clients import LOGIN_REFUSED
 
 #: No retry can help: an operator has to grant something.
 _DENIED = {
@@ -35,10 +36,18 @@ _START_ONE = (
 )
 
 
+_OURS = "Check, or name, the certificate in ssl.certificate.location and its key in ssl.key.location"
+
 #: What the client says -> what it means and what to do; the first that was heard counts, telling ones first.
+#: A fix that is a sentence stands for itself, others are properties to set.
 _UNREACHED = {
-    "SASL authentication error": ("it refuses user name or password", "Correct sasl.username and sasl.password"),
+    LOGIN_REFUSED: ("it refuses user name or password", "Correct sasl.username and sasl.password"),
     "mechanism handshake failed": ("it takes no such login", "Correct sasl.mechanism and security.protocol"),
+    "certificate has expired": ("its certificate has expired", "Have it renewed on the broker."),
+    "mismatch, certificate": ("its certificate is for another host", "Name the broker as its certificate does."),
+    "alert certificate required": ("it wants a certificate of this client, by an authority that it knows", _OURS),
+    "alert certificate": ("it refuses this client's certificate: expired, or not to be trusted", _OURS),
+    "alert unknown ca": ("it does not know the authority of this client's certificate", _OURS),
     "certificate verify failed": ("its certificate is not of an authority known here, or for another host name",
                                   "Name the authority's certificate in ssl.ca.location"),
     "connecting to a PLAINTEXT": ("TLS was spoken to a port without TLS", "Take ssl out of security.protocol"),
@@ -57,16 +66,18 @@ def unreached(heard: Iterable[str]) -> tuple[str, str]:
     for words, (why, fix) in _UNREACHED.items():
         for one in told:
             if words in one:
-                return f"{why} ({one})", f"{fix} in KAFKA_ORDERS_KAFKA or --kafka." if fix else _START_ONE
+                where = "" if fix.endswith(".") else " in KAFKA_ORDERS_KAFKA or --kafka."
+                return f"{why} ({one})", f"{fix}{where}" if fix else _START_ONE
     return "nothing is heard from it", _START_ONE
 
 
-def denied(error: KafkaError, about: str) -> BrokerError | None:
-    """Return the error to stop with when permission is missing, else None."""
+def denied(error: KafkaError, topic: str, group: str = "", transactional_id: str = "") -> BrokerError | None:
+    """Return the error to stop with when permission is missing, else None; it names what of the given it is on."""
     kind = _DENIED.get(error.code())
     if kind is None:
         return None
+    about = {"consumer group": group, "transactional.id": transactional_id}.get(kind) or topic
     return BrokerError(
-        f"not allowed to use {kind} {about} ({error.name()}). Nothing was lost: the open transaction aborts."
-        f" Grant this user the right on it and start again."
+        f"this user has no permission on the {kind}: {about} ({error.name()}). Nothing was lost: the open"
+        " transaction aborts. Grant what docs/howto/security.md lists for its role and start again."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from kafka_orders.domain.policy import LONGEST_DELAY_MS
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.clients import kafka_error
+from kafka_orders.log.errors import denied
 
 _DAY_MS = 24 * 3_600_000
 #: Kafka's default of max.message.bytes; retry and DLQ take this and our headers.
@@ -53,19 +54,24 @@ def specs(settings: Settings, order_bytes: int = _ORDER_BYTES) -> list[TopicSpec
 
 
 def fitting(admin: Admin, settings: Settings) -> list[TopicSpec]:
-    """Return the five topics as they should be beside the orders topic that is there."""
-    has = configs(admin, list(admin.partition_counts([settings.topic]))).get(settings.topic)
+    """Return the five topics as they should be beside the orders topic that is there and may be looked at."""
+    try:
+        has = configs(admin, list(admin.partition_counts([settings.topic]))).get(settings.topic)
+    except BrokerError:
+        has = None
     return specs(settings, int(has["max.message.bytes"])) if has else specs(settings)
 
 
-def create_all(admin: Admin, settings: Settings) -> list[str]:
+def create_all(admin: Admin, settings: Settings, needed: Collection[str] | None = None) -> list[str]:
     """Create what is missing, the orders topic first: the others have to take what it takes. Return the names.
+
+    What is not ``needed`` (default: all are) may be missing where it may not be created, or not be seen.
 
     Raises:
         BrokerError: permission is missing, or the broker refuses a topic.
     """
-    first = create_missing(admin, specs(settings)[:1])
-    return first + create_missing(admin, fitting(admin, settings) + output_spec(settings))
+    first = create_missing(admin, specs(settings)[:1], needed)
+    return first + create_missing(admin, fitting(admin, settings) + output_spec(settings), needed)
 
 
 def output_spec(settings: Settings) -> list[TopicSpec]:
@@ -80,8 +86,10 @@ def most_result_bytes(admin: Admin, output_topic: str) -> int:
     return int(configs(admin, [output_topic])[output_topic]["max.message.bytes"]) - _KEY_ROOM
 
 
-def create_missing(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
+def create_missing(admin: Admin, wanted: Iterable[TopicSpec], needed: Collection[str] | None) -> list[str]:
     """Create what does not exist; return the names created. Another process may do the same meanwhile.
+
+    A topic that is not ``needed`` (default: all are) is passed over where permission to create it is missing.
 
     Raises:
         BrokerError: permission is missing, or the broker refuses a topic.
@@ -101,8 +109,12 @@ def create_missing(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
                 future.result()
                 made.append(name)
             except KafkaException as raised:
-                if kafka_error(raised).code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise
+                error = kafka_error(raised)
+                refusal = denied(error, f"{name}, which does not exist, or may not be seen")
+                if refusal and needed is not None and name not in needed:
+                    wanted[:] = [one for one in wanted if one.name != name]
+                elif error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise refusal or raised from raised
         # Created is not yet known everywhere: wait until the metadata shows all of them.
         missing.clear()
         missing.update(_missing(admin, wanted))
@@ -178,7 +190,7 @@ def configs(admin: Admin, names: Iterable[str]) -> dict[str, dict[str, str]]:
             for resource, future in futures.items()
         }
 
-    return admin.ask("read topic settings", question) if names else {}
+    return admin.ask(f"read the settings of {', '.join(names)}", question) if names else {}
 
 
 def delete(admin: Admin, names: Iterable[str], groups: Iterable[str]) -> None:

@@ -81,6 +81,7 @@ class TransactionalProducer:
         self._suspect, self._used = "start", False
         self._fenced_at: float | None = None
         self._delivery_error: KafkaError | None = None
+        self._unsent: set[str] = set()
         #: (log append time in epoch ms, monotonic seconds) of the newest acknowledged record.
         self.broker_time: tuple[int, float] | None = None
 
@@ -100,9 +101,11 @@ class TransactionalProducer:
         from Kafka afterwards is final. Waits as long as the coordinator does not answer.
 
         Raises:
-            BrokerError: permission for the transactional.id is missing.
+            BrokerError: permission for the transactional.id is missing, or the login is refused.
         """
         if not self._suspect:
+            for producer in filter(None, (self._current, self._standby)):
+                producer.poll(0)  # a login that is refused meanwhile is told to polls only
             return False
         self._replace()
         return True
@@ -114,7 +117,7 @@ class TransactionalProducer:
             dispose(old)
         self._current = self._initialised()
         self._stand_by()
-        self._suspect, self._used, self._delivery_error = "", False, None
+        self._suspect, self._used, self._delivery_error, self._unsent = "", False, None, set()
 
     def _stand_by(self) -> None:
         """Make the next producer and have it connect: init_transactions waits 500 ms for one that is not.
@@ -139,8 +142,9 @@ class TransactionalProducer:
                 self._standby.init_transactions(_SLICE_SECONDS)
             except ClientFailure as raised:
                 error = kafka_error(raised)
-                if refusal := denied(error, self.transactional_id):
+                if refusal := denied(error, "", transactional_id=self.transactional_id):
                     raise refusal from raised
+                self._standby.poll(0)  # a refused login is told there
                 if not error.retriable() and error.code() != KafkaError._TIMED_OUT:
                     self._stand_by()
                 self._patience.wait(f"initialise transactional.id {self.transactional_id}", error.str())
@@ -172,7 +176,7 @@ class TransactionalProducer:
             _send_offsets(producer, send, token)
             self._commit(producer, started)  # 7. commit
         except ClientFailure as raised:
-            raise self._failed(self._aborted(producer, raised)) from raised
+            raise self._failed(self._aborted(producer, raised), offsets, token.group) from raised
         took = time.monotonic() - started
         if took >= SUSPECT_SECONDS:
             self._suspect = f"ending the transaction took {took * 1000:.0f} ms"
@@ -200,6 +204,7 @@ class TransactionalProducer:
             # Purged by our own abort: a consequence, which may be told before its cause.
             if error.code() not in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
                 self._delivery_error = self._delivery_error or error
+            self._unsent.add(str(message.topic()))
         elif message.timestamp()[0] == 2:  # TIMESTAMP_LOG_APPEND_TIME: the broker's own clock
             self.broker_time = (message.timestamp()[1], time.monotonic())
 
@@ -241,10 +246,12 @@ class TransactionalProducer:
                 return kafka_error(again) if isinstance(raised, SystemError) else error
         return error
 
-    def _failed(self, error: KafkaError) -> Exception:
+    def _failed(self, error: KafkaError, offsets: Sequence[Offset], group: str) -> Exception:
         cause = self._delivery_error or error
         self._suspect = f"{cause.name()}: {cause.str()}"
-        if refusal := denied(cause, self.transactional_id):
+        # Where one topic is refused, nothing of the transaction is sent, and which one it was is not told.
+        topics = " or ".join(sorted(self._unsent or {one.topic for one in offsets}))
+        if refusal := denied(cause, topics, group, self.transactional_id):
             return refusal
         if error.code() in FENCED or cause.code() in FENCED:
             now, before = time.monotonic(), self._fenced_at

@@ -17,6 +17,7 @@ class Viewer:
 
     def __init__(self, connection: Connection, group: str, topic: str) -> None:
         config = connection.member(group)
+        self._group = group
         # It changes nothing, so reading from the beginning is always safe.
         self._consumer = made(Consumer, {**config, "auto.offset.reset": "earliest"})
         self._consumer.subscribe([topic])
@@ -31,7 +32,7 @@ class Viewer:
         found += self._consumer.consume(count - 1, 0) if found else []
         for message in found:
             error = message.error()
-            refusal = denied(error, message.topic() or "") if error is not None else None
+            refusal = denied(error, message.topic() or "", self._group) if error is not None else None
             if refusal is not None:
                 raise refusal
         return [message for message in found if message.error() is None]

@@ -53,7 +53,7 @@ def produce(
     Raises:
         NoBrokerError: no broker at the start.
     """
-    cluster = reach(settings, stop, say)
+    cluster = reach(settings, stop, say, needed=[settings.topic])
     done = Produced()
 
     def heard(order: Order, report: Report) -> None:

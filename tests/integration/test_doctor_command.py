@@ -157,7 +157,7 @@ def test_why_no_broker_answers(tmp_path: Path) -> None:
         ]
 
         def last(case: tuple[str, str, str, str]) -> Finding:
-            line = Pipeline(case[0], tmp_path, extra={"KAFKA": case[1]})
+            line = Pipeline(case[0], tmp_path, extra={"KAFKA": case[1], "PLAIN_WITHOUT_TLS": "allow"})
             return list(examine(line.settings(), {}))[-1]
 
         command = Pipeline(cases[0][0], tmp_path).start("-m", "kafka_orders", "doctor")

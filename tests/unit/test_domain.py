@@ -138,7 +138,7 @@ def test_secrets_are_masked() -> None:
 def test_a_child_gets_the_same_settings(tmp_path: Path) -> None:
     """Through its environment; commas inside client properties survive."""
     settings = load(
-        {"kafka": {"sasl.password": "a,b", "client.rack": "r"}, "fail": ["A", "B"], "seed": 3},
+        {"fail": ["A", "B"], "seed": 3}, defaults={"kafka": {"sasl.password": "a,b", "client.rack": "r"}},
         environ={}, folder=tmp_path,
     )  # fmt: skip
     assert load(environ=as_environment(settings), folder=tmp_path) == settings

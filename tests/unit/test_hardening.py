@@ -156,7 +156,7 @@ def test_a_complaint_does_not_tell_a_secret() -> None:
 @pytest.mark.parametrize("password", ["a,b=c", " blank "])
 def test_a_child_gets_any_password(password, tmp_path: Path) -> None:
     """What is joined is split again at the same places."""
-    settings = load({"kafka": {"sasl.password": password}}, environ={}, folder=tmp_path)
+    settings = load(defaults={"kafka": {"sasl.password": password}}, environ={}, folder=tmp_path)
     assert load(environ=as_environment(settings), folder=tmp_path).kafka == settings.kafka
 
 

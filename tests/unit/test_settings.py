@@ -4,8 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafka_orders.domain.errors import SettingsError
-from kafka_orders.domain.settings import DECLARED, Layer, Settings, build, env_name, redacted
+from kafka_orders.domain.errors import RefusedError, SettingsError
+from kafka_orders.domain.settings import (
+    DECLARED,
+    Layer,
+    Settings,
+    build,
+    env_name,
+    redacted,
+    refuse_readable_secret,
+)
 
 
 def built(**values) -> Settings:
@@ -113,6 +121,24 @@ def test_only_secrets_are_masked(name, hidden) -> None:
     """The mask does not tell how long the secret is."""
     shown = redacted(Settings(kafka={name: "hush"}))["kafka"][name]
     assert shown == ("********" if hidden else "hush")
+
+
+@pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "sasl_plaintext", "SASL_SSL", "PLAINTEXT", None])
+@pytest.mark.parametrize("mechanism", ["PLAIN", "Plain", "OAUTHBEARER", "SCRAM-SHA-512", None])
+@pytest.mark.parametrize("name", ["sasl.mechanism", "sasl.mechanisms"])
+def test_a_readable_password_is_refused_unless_allowed(name, mechanism, protocol) -> None:
+    """Only where one is sent: with a mechanism that sends it, over SASL without TLS."""
+    given = {"security.protocol": protocol, name: mechanism, "sasl.password": "hush"}
+    kafka = {name: value for name, value in given.items() if value}
+    settings = Settings(kafka=kafka)
+    if (protocol or "").upper() == "SASL_PLAINTEXT" and (mechanism or "").upper() in ("PLAIN", "OAUTHBEARER"):
+        with pytest.raises(RefusedError, match="KAFKA_ORDERS_PLAIN_WITHOUT_TLS=allow") as refused:
+            refuse_readable_secret(settings)
+        assert "hush" not in str(refused.value)
+        assert refused.value.exit_code == 4
+    else:
+        refuse_readable_secret(settings)
+    refuse_readable_secret(Settings(kafka=kafka, plain_without_tls="allow"))
 
 
 def test_redacting_shows_every_setting_and_changes_none() -> None:

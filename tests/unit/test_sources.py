@@ -1,5 +1,6 @@
 """Where settings come from: flags > environment > .env > kafka-orders.toml > program > defaults."""
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -103,6 +104,87 @@ def test_a_childs_environment_holds_only_what_is_set(tmp_path: Path) -> None:
     )  # fmt: skip
     assert "KAFKA_ORDERS_SEED" not in told
     assert "KAFKA_ORDERS_HANDLER" not in told
+
+
+def test_a_file_gives_any_setting_its_value(tmp_path: Path, monkeypatch) -> None:
+    """Named in the environment or in .env, stripped; what is empty is not set, and a child needs no file."""
+    for name, held in {"count": " 7\n", "topic": "elsewhere\n", "seed": "", "rate": "3"}.items():
+        (tmp_path / name).write_text(held)
+    (tmp_path / ".env").write_text(f"KAFKA_ORDERS_RATE_FILE={tmp_path}/rate\nKAFKA_ORDERS_COUNT=5\n")
+    environ = {f"KAFKA_ORDERS_{name}_FILE": f"{tmp_path}/{name.lower()}" for name in ("COUNT", "TOPIC", "SEED")}
+    settings, sources = load_with_sources(environ=environ, folder=tmp_path)
+    assert (settings.count, settings.topic, settings.seed, settings.rate) == (7, "elsewhere", None, 3.0)
+    assert sources == {"count": "environment", "topic": "environment", "rate": ".env"}
+    for name, path in environ.items():
+        monkeypatch.setenv(name, path)
+    assert from_environment("count") == 7
+    assert load(environ={**environ, **as_environment(settings)}, folder=tmp_path) == settings
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "# login\nsasl.password=a,b=c #1\n\n  client.rack = r\n",
+        '{"sasl.password": "a,b=c #1", "client.rack": "r"}',
+    ],
+)
+def test_client_properties_stand_in_a_file_line_by_line_or_as_json(held, tmp_path: Path) -> None:
+    """Any character may be in a password, but no blank at its ends in a line."""
+    (tmp_path / "secrets").write_text(held)
+    settings = load(environ={"KAFKA_ORDERS_KAFKA_FILE": f"{tmp_path}/secrets"}, folder=tmp_path)
+    assert settings.kafka == {"sasl.password": "a,b=c #1", "client.rack": "r"}
+
+
+def test_client_properties_of_all_sources_come_together(tmp_path: Path) -> None:
+    """The strongest wins property by property; a flag drops nothing of the others, and all are told."""
+    (tmp_path / "kafka-orders.toml").write_text('[kafka]\n"sasl.username" = "weak"\n"client.rack" = "r"\n')
+    (tmp_path / ".env").write_text("KAFKA_ORDERS_KAFKA=sasl.username=strong\n")
+    settings, sources = load_with_sources(
+        {"kafka": ("sasl.username=strong", "debug=all")},
+        environ={"KAFKA_ORDERS_KAFKA": "sasl.password=hush"},
+        folder=tmp_path,
+    )
+    assert settings.kafka == {
+        "sasl.username": "strong", "debug": "all", "sasl.password": "hush", "client.rack": "r",
+    }  # fmt: skip
+    assert sources["kafka"] == "command line, environment, kafka-orders.toml"
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"KAFKA": "a=1", "KAFKA_FILE": "secrets"}, "KAFKA_ORDERS_KAFKA and KAFKA_ORDERS_KAFKA_FILE are both set"),
+        ({"KAFKA_FILE": "none"}, "KAFKA_ORDERS_KAFKA_FILE: none cannot be read (No such file or directory)"),
+        ({"KAFKA_FILE": "binary"}, "KAFKA_ORDERS_KAFKA_FILE: binary cannot be read (it is not UTF-8 text)"),
+        ({"KAFKA_FILE": "secrets"}, "environment: kafka = ... is not key=value"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_never_shown(environ, says, tmp_path: Path, monkeypatch) -> None:
+    """In the environment or in .env; the message has no part of the content, and no cause that has."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secrets").write_text("hush")
+    (tmp_path / "binary").write_bytes(b"hush\xff")
+    told = {f"KAFKA_ORDERS_{name}": value for name, value in environ.items()}
+    for where in ("environment", ".env"):
+        if where == ".env":
+            (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in told.items()))
+        with pytest.raises(SettingsError) as refused:
+            load(environ=told if where == "environment" else {}, folder=tmp_path)
+        assert says.replace("environment:", f"{where}:") in str(refused.value)
+        assert "hush" not in "".join(traceback.format_exception(refused.value))
+        assert refused.value.exit_code == 2
+
+
+@pytest.mark.parametrize("secret", ["sasl.password", "ssl.key.pem", "ssl.key.password"])
+def test_a_secret_on_the_command_line_is_refused(secret, tmp_path: Path) -> None:
+    """By its name, with the better ways; what is no secret passes."""
+    with pytest.raises(SettingsError) as refused:
+        load({"kafka": ("client.rack=r", f"{secret}=hush")}, environ={}, folder=tmp_path)
+    assert str(refused.value) == (
+        f"command line: {secret} is a secret that all can read there: set it in KAFKA_ORDERS_KAFKA, in .env, or in"
+        " a file that KAFKA_ORDERS_KAFKA_FILE names"
+    )
+    load({"kafka": ("ssl.key.location=k", "sasl.oauthbearer.token.endpoint.url=u")}, environ={}, folder=tmp_path)
 
 
 def test_one_setting_from_the_environment_reads_no_file(tmp_path: Path, monkeypatch) -> None:
