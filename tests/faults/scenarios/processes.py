@@ -173,20 +173,24 @@ def stood_still(times: list[int], at: float) -> float:
 
 
 def _storm(bed: Bed, protocol: str) -> None:
-    bed.open(GROUP_PROTOCOL=protocol, BATCH_MS="2500")  # a batch is at hand at each rebalance
+    bed.open(GROUP_PROTOCOL=protocol, BATCH_MS="5000", BATCH_SIZE="20000")  # a batch is at hand at each rebalance
     bed.staff()
     seconds = bed.length(25, 180)
     bed.produce(int(seconds * 1200), 1200)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        verb = bed.chance.choice(("consume", "retry"))
-        members = [one for one in bed.members if one.verb == verb]
-        if len(members) < 2 or (len(members) < 4 and bed.chance.random() < 0.5):
-            bed.strike("a member joins", bed.wait_open(0.5))
-            bed.start(verb)
-        elif bed.chance.random() < 0.3:
-            bed.remove(bed.wait_open(0.5, verb) or bed.chance.choice(members))
-        else:
-            bed.strike("a member leaves", bed.wait_open(0.5))
-            bed.leave(bed.chance.choice(members))
+        for verb in ("consume", "retry"):
+            _come_or_go(bed, verb)
         bed.pass_time(2.0)
+
+
+def _come_or_go(bed: Bed, verb: str) -> None:
+    members = [one for one in bed.members if one.verb == verb]
+    if len(members) < 2 or (len(members) < 4 and bed.chance.random() < 0.6):
+        bed.strike("a member joins", bed.wait_open(0.3))
+        bed.start(verb)
+    elif bed.chance.random() < 0.3:
+        bed.remove(bed.wait_open(0.3, verb) or bed.chance.choice(members))
+    else:
+        bed.strike("a member leaves", bed.wait_open(0.3))
+        bed.leave(bed.chance.choice(members))
