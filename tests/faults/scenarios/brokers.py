@@ -262,7 +262,7 @@ def disk_full_for_one_of_three(bed: Bed) -> None:
 
 
 def _immutable(folder: Path, sign: str) -> str:
-    """Let nobody write below a folder (+), not even root, whom modes do not bind, or again (-); tell complaints."""
+    """Let nobody write below a folder (+), not even root, whom modes do not bind, or again (-); tell why not."""
     try:
         # Its exit code tells nothing of a folder where files come and go.
         done = subprocess.run(
