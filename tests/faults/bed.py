@@ -213,6 +213,11 @@ class Bed:
         """SIGKILL a role inside a transaction, if one comes into one, else any; start it again."""
         return self.kill(self.wait_open(within) or self.chance.choice(self.members))
 
+    def kill(self, member: Member) -> Member:
+        """SIGKILL a role and start it again."""
+        self.remove(member)
+        return self.start(member.verb, **member.env)
+
     def remove(self, member: Member) -> None:
         """SIGKILL a role, and let the others go on without it."""
         member.role.kill()

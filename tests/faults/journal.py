@@ -64,7 +64,11 @@ class Journal:
     def __init__(self, bootstrap: str, topic: str, file: Path) -> None:
         self._topic, self._reports = topic, list[str]()
         self._file = file.open("a")
-        config = {"bootstrap.servers": bootstrap, "enable.idempotence": True, "linger.ms": 5, "log_level": 0}
+        config: dict[str, Any] = {"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 0}
+        # With more requests in flight the client itself doubles what it sends, once in a while, when a leader
+        # changes: a batch out of sequence in one partition makes it raise its epoch, and what another partition has
+        # stored but not acknowledged is sent again in that epoch (librdkafka issue 4953; seen here on 3 brokers).
+        config.update({"max.in.flight.requests.per.connection": 1, "linger.ms": 5})
         # A report is waited for through everything a campaign does to brokers: no unknown outcome but by a kill.
         self._producer = Producer({**config, "message.timeout.ms": 0, "reconnect.backoff.max.ms": 500})
 
