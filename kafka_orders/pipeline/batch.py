@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,6 +131,14 @@ class BatchLimit:
         #: How often what begins there was refused, or took too long; forgotten once a commit has moved past it.
         self._refusals: dict[tuple[Slot, int], int] = {}
         self._slow: dict[tuple[Slot, int], int] = {}
+
+    def size(self, owned: Container[Slot]) -> int:
+        """Return how many records the next batch may hold, where these partitions are ours.
+
+        What was refused in a partition that has gone to another worker is that one's trouble; it may come back.
+        """
+        noted = (slot for counts in (self._refusals, self._slow) for slot, _ in counts)
+        return self.current if any(slot in owned for slot in noted) else self._full
 
     def succeeded(self, batch: Batch) -> None:
         """Tell that a batch was committed. What was refused before counts on until it is committed itself."""

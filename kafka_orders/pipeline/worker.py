@@ -151,9 +151,8 @@ class Worker:
     def _gather(self) -> None:
         """1. poll and 2. decode and handle, until enough records or time."""
         self.batch = Batch()
-        deadline = float("inf")
-        while self.batch.size < self.limit.current and not self.stop.requested:
-            room = self.limit.current - self.batch.size
+        deadline, most = float("inf"), self.limit.size(self.source.consumer.owned)
+        while (room := most - self.batch.size) > 0 and not self.stop.requested:
             wait = min(IDLE_SECONDS, max(0.0, deadline - time.monotonic()))
             messages = self.source.take(min(POLL_SIZE, room) if self.batch.size else 1, wait)
             if not messages:

@@ -96,7 +96,7 @@ class Bed:
         self.cluster: Cluster
         self.tombstones = 0
         self._final: Callable[[], None] = lambda: None
-        self.needs_overlap, self.clock_moved = True, False
+        self.needs_overlap, self.clock_moved, self.verifies = True, False, True
         self.expected_codes: set[int] = set()
 
     def open(self, **settings: str) -> None:
@@ -311,8 +311,8 @@ class Bed:
             self.leave(member)
         report = self.check()
         self.outcome.problems += report.problems
-        proof = self.line.run("verify", "--deep", within=120)
-        if proof.returncode:  # the product's own proof has to agree with the checker
+        proof = self.line.run("verify", "--deep", within=120) if self.verifies else None
+        if proof and proof.returncode:  # the product's own proof has to agree with the checker
             self.outcome.problems.append(
                 f"verify --deep: {proof.returncode} {proof.stdout[-500:]} {proof.stderr[-500:]}"
             )

@@ -12,7 +12,7 @@ from tests.faults.run import run
 SEED = int(os.environ.get("KAFKA_ORDERS_TEST_SEED", "20261126"))
 SLICE = [
     "F1-kills-at-random", "F1-kills-at-points", "F2-zombies", "F3-slow-handler", "F4-rebalance-storm",
-    "F4-rebalance-storm-new-protocol", "F8-late-end-of-transaction", "F10-answer-lost",
+    "F4-rebalance-storm-new-protocol", "F5-only-broker-killed", "F8-late-end-of-transaction", "F10-answer-lost",
     "F12-poison-and-hostile-headers", "F14-one-identity-twice", "F15-state-and-offsets-lost",
     "F15-offsets-before-state",
 ]  # fmt: skip

@@ -152,3 +152,15 @@ def test_a_batch_that_begins_before_the_state_is_not_counted() -> None:
     with pytest.raises(ConsumerLostError, match="expected was 5 or later"):
         state.after(committed(ZERO, 0, 30))
     assert state.after(committed(ZERO, 5, 30)).progress[ZERO].next_offset == 30
+
+
+def test_a_refusal_in_a_partition_that_has_gone_slows_down_nobody_here() -> None:
+    """Its new owner finds out by itself; comes the partition back, it is known."""
+    limit, slow = BatchLimit(1000), batch(3, (ZERO, 13))
+    slow.latest = (ZERO, 15)
+    limit.outlasted(slow, "slow")
+    assert limit.size({ZERO, ONE}) == 1
+    assert limit.size({ONE}) == 1000
+    assert limit.size({ZERO}) == 1
+    limit.succeeded(committed(ZERO, 15, 16))
+    assert limit.size({ZERO}) == 1000
