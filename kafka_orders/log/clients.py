@@ -133,6 +133,10 @@ class Connection:
             **self.properties,
             "enable.idempotence": True,
             "acks": "all",
+            # With more in flight the client itself doubles records, once in a while, when a leader changes: one
+            # out of sequence in one partition makes it raise its epoch, and what another partition has stored but
+            # not acknowledged is sent again in that epoch (librdkafka issue 4953; seen here, 3 brokers, a kill).
+            "max.in.flight.requests.per.connection": 1,
         }
 
     def transactional_producer(self, transactional_id: str) -> ClientConfig:

@@ -1,7 +1,7 @@
 """The bed of a fault run: one pipeline on its own topics, its journals, its roles, and what was done to them.
 
-A scenario starts roles and producers, strikes, and leaves; :meth:`Bed.settle` heals, waits until all is drained, and
-lets the checker judge. Whether a strike met an open transaction is told by the roles themselves (`role.py`).
+A scenario starts roles and producers, strikes, and leaves; :meth:`Bed.settle` heals, waits until all is drained,
+and lets the checker judge. Whether a strike met an open transaction is told by the roles themselves (`role.py`).
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ class Bed:
         self._next_seed += 1
         role = self.line.start(
             "-m", "tests.faults.journal", "--bootstrap", self.line.bootstrap, "--topic", self.settings.topic,
-            "--folder", str(self.journals), "--seed", str(self._next_seed), "--count", str(count), "--rate", str(rate),
+            "--folder", str(self.journals), "--seed", str(self._next_seed), "--count", str(count),
+            "--rate", str(rate),
         )  # fmt: skip
         self._producers.append(role)
         return role
@@ -224,11 +225,6 @@ class Bed:
         self.members.remove(member)
         self.strike("SIGKILL", read_point(self.points, member.pid)[0] in OPEN)
         self.outcome.kills += 1
-
-    def kill(self, member: Member) -> Member:
-        """SIGKILL a role and start it again."""
-        self.remove(member)
-        return self.start(member.verb, **member.env)
 
     def kill_producer(self, role: Role) -> None:
         """SIGKILL a producer: what it had not heard of has an unknown outcome."""

@@ -1,10 +1,10 @@
-"""The checker: what the topics say of a journal's orders. It knows the contract, and nothing of the product's code.
+"""The checker: what the topics say of a journal's orders. It knows the contract, nothing of the product's code.
 
 Every record of the orders topic is followed by its origin (topic, partition, offset), which Kafka gave it: to the
 output topic, where the handler under test tells whom it counted, or to the dead letters. Invariants:
 
-- I1 each acknowledged order is in the log, with the payload sent; each record of the log is counted once or dead once
-  (a tombstone neither), so an order with an unknown outcome at most once for each copy in the log;
+- I1 each acknowledged order is in the log, with the payload sent; each record of the log is counted once or dead
+  once (a tombstone neither), so an order with an unknown outcome at most once for each copy in the log;
 - I2 count and sum per product are exact; what cannot be an order is never counted;
 - I3 the changelog is monotone, and each step of it equals what its transaction wrote to the other topics;
 - I4 next_offset is the group's committed offset;
@@ -94,7 +94,7 @@ class Hop:
 def check(
     bootstrap: str, names: Names, journals: Path, seen: dict[Place, bytes] | None = None, clock_moved: bool = False
 ) -> Report:
-    """Read everything and compare; ``seen`` is what a reader saw meanwhile, of the output topic and dead letters."""
+    """Read everything and compare; ``seen`` is what a reader of output topic and dead letters saw meanwhile."""
     report = Report()
     await_stable(bootstrap, [names.orders, names.retry, names.dlq, names.averages, names.output], report)
     log = {_place(one): one for one in read_all(bootstrap, names.orders)}
@@ -266,8 +266,11 @@ class _Steps:
     ) -> None:
         self._handled: dict[tuple[str, str], list[int]] = defaultdict(list)
         places = {(hop.origin, hop.attempt): hop.at for hop in retries}
-        kinds = {"processed": [(hop, hop.attempt) for hop in counted], "dead": [(hop, hop.attempt) for hop in dead],
-                 "retried": [(hop, hop.attempt - 1) for hop in retries]}  # fmt: skip
+        kinds = {
+            "processed": [(hop, hop.attempt) for hop in counted],
+            "dead": [(hop, hop.attempt) for hop in dead],
+            "retried": [(hop, hop.attempt - 1) for hop in retries],
+        }
         for kind, hops in kinds.items():
             for hop, attempt in hops:
                 self._note(kind, hop.origin if not attempt else places.get((hop.origin, attempt)))
@@ -298,9 +301,8 @@ class _Steps:
             for kind in ("processed", "dead", "retried", "skipped"):
                 written = self._between(kind, key, old["next_offset"], value["next_offset"])
                 if value[kind] - old[kind] != written:
-                    uneven.append(
-                        f"{key} {old['next_offset']}-{value['next_offset']} {kind} {value[kind] - old[kind]} for {written}"
-                    )
+                    step = f"{old['next_offset']}-{value['next_offset']}"
+                    uneven.append(f"{key} {step} {kind} {value[kind] - old[kind]} for {written}")
             before[key] = value
         report.problem("I3 the changelog goes back", back)
         report.problem("I3 a step is not what its transaction wrote", uneven)

@@ -1,6 +1,6 @@
 """Handlers for `--handler tests.faults.handlers:…`: they fail, and tell who was counted.
 
-What they return goes to the output topic in the order's own transaction, so a counted order is seen by its identity.
+What they return goes to the output topic in the order's own transaction: a counted order is seen by its identity.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import os
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 from kafka_orders import Meta
@@ -40,7 +41,7 @@ def stuck(order: dict[str, Any], meta: Meta) -> bytes:
     """Be slower than the group is patient, with the first order that finds the file of that name."""
     flag = os.environ["KAFKA_ORDERS_TEST_STUCK"]
     try:
-        os.rename(flag, flag + ".taken")
+        Path(flag).rename(flag + ".taken")
     except FileNotFoundError:
         return flaky(order, meta)
     time.sleep(float(os.environ["KAFKA_ORDERS_TEST_STUCK_SECONDS"]))

@@ -1,8 +1,8 @@
-"""The producer's journal: `python -m tests.faults.journal …` sends orders and keeps, on disk, what was acknowledged.
+"""The producer's journal: `python -m tests.faults.journal …` sends orders and keeps on disk what was acknowledged.
 
-A line `s` before an order is sent, a line `a` after its report, each fsynced before the next step, so the journal is
-right whenever the process is killed: an `s` without an `a` has an unknown outcome. Prices are whole numbers, exact as
-float32. Nothing of the product is used.
+A line `s` before an order is sent, a line `a` after its report, each fsynced before the next step, so the journal
+is right whenever the process is killed: an `s` without an `a` has an unknown outcome. Prices are whole numbers,
+exact as float32. Nothing of the product is used.
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ class Journal:
         self._topic, self._reports = topic, list[str]()
         self._file = file.open("a")
         config: dict[str, Any] = {"bootstrap.servers": bootstrap, "enable.idempotence": True, "log_level": 0}
-        # With more requests in flight the client itself doubles what it sends, once in a while, when a leader
-        # changes: a batch out of sequence in one partition makes it raise its epoch, and what another partition has
-        # stored but not acknowledged is sent again in that epoch (librdkafka issue 4953; seen here on 3 brokers).
+        # As in the product's own producer (`log/clients.py` says why).
         config.update({"max.in.flight.requests.per.connection": 1, "linger.ms": 5})
         # A report is waited for through everything a campaign does to brokers: no unknown outcome but by a kill.
         self._producer = Producer({**config, "message.timeout.ms": 0, "reconnect.backoff.max.ms": 500})

@@ -1,9 +1,9 @@
 """A role of the product with named points, for `python -m tests.faults.role consume …`; the product has no hooks.
 
 At each point the process notes where it is in a file that outlives it, so that a campaign knows whether a SIGKILL
-met an open transaction. ``KAFKA_ORDERS_TEST_AT=point:n:signal`` has it signal itself at its n-th arrival at a point
-(`in-commit` from a thread of its own, while the client's call runs), ``KAFKA_ORDERS_TEST_CLOCK`` moves its wall clock
-by seconds, ``KAFKA_ORDERS_TEST_MUTANT`` takes a defence away (`mutants.py`).
+met an open transaction. ``KAFKA_ORDERS_TEST_AT=point:n:signal`` has it signal itself at its n-th arrival at a
+point (`in-commit` from a thread of its own, while the client's call runs), ``KAFKA_ORDERS_TEST_CLOCK`` moves its
+wall clock by seconds, ``KAFKA_ORDERS_TEST_MUTANT`` takes a defence away (`mutants.py`).
 """
 
 from __future__ import annotations

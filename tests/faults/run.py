@@ -1,4 +1,4 @@
-"""One run of one scenario: `python -m tests.faults.run F1-kills-at-random --seed 7`; prints its outcome as JSON."""
+"""One run of a scenario: `python -m tests.faults.run F1-kills-at-random --seed 7`; prints its outcome as JSON."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from tests.support.surroundings import create_topic, delete_topic, forget_group,
 from tests.support.waiting import eventually
 from tests.support.witness import encode, read_all
 
-#: Librdkafka's assignor keeps data in the classic group, so that some groups take members of the new protocol only once
-#: the last classic one has left (broker: "userData from a custom assignor would be lost"). Until then they try again.
+#: The client's assignor keeps data in a classic group, so that some groups take members of the new protocol only
+#: once the last classic one has left (broker: "userData from a custom assignor would be lost"). They try again.
 MOST_CONSUMERS = 30
 #: Exit code of a role that refuses to go on.
 REFUSED = 4

@@ -1,0 +1,70 @@
+"""`make mutants`: takes one defence after the other away, and prints which scenario noticed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tests.faults.bed import Outcome
+from tests.faults.mutants import MUTANTS
+from tests.faults.run import brokers, run
+
+#: A mutant that lives is tried with so many more seeds: chance decides whether a rebalance meets a batch.
+_TRIES = 3
+
+
+def killed(name: str, seed: int, bootstrap: str, folder: Path, *, quiet: bool) -> tuple[str, Outcome]:
+    """Run the scenario of a mutant until it is red."""
+    scenario = MUTANTS[name].scenario
+    for number in range(_TRIES):
+        began = time.monotonic()
+        outcome = run(scenario, seed + number, folder / f"{name}-{number}", bootstrap, name)
+        if not quiet:
+            verdict = "red" if outcome.problems else "green"
+            print(
+                f"... {name}: {scenario} seed {seed + number} {verdict}, {time.monotonic() - began:.0f} s",
+                flush=True,
+            )
+        if outcome.problems:
+            break
+    return name, outcome
+
+
+def row(name: str, outcome: Outcome) -> str:
+    """Return a line of the table."""
+    by = outcome.problems[0].split("\n")[0][:90].replace("|", "/") if outcome.problems else "SURVIVED"
+    return f"| {MUTANTS[name].defence} | {name} | {outcome.scenario} | {outcome.seed} | {by} |"
+
+
+def main() -> None:
+    """Run them all, two at a time."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help="default: all")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quiet", action="store_true")
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary, brokers(Path(temporary) / "home", 1) as cluster:
+        status = cluster.status()
+        assert status is not None
+        servers = status.bootstrap_servers
+        with ThreadPoolExecutor(2) as pool:
+            found = list(
+                pool.map(
+                    lambda name: killed(name, told.seed, servers, Path(temporary), quiet=told.quiet),
+                    told.names or list(MUTANTS),
+                )
+            )
+    print("| defence | taken away by | scenario | seed | first thing found |\n| --- | --- | --- | --- | --- |")
+    for name, outcome in found:
+        print(row(name, outcome))
+    survived = [name for name, outcome in found if not outcome.problems]
+    print(f"{len(found) - len(survived)} of {len(found)} killed")
+    sys.exit(1 if survived else 0)
+
+
+if __name__ == "__main__":
+    main()
