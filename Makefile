@@ -8,7 +8,7 @@ RUN := $(BIN)/python
 # Kafka's jars are downloaded once per user, not once per test.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo up test lint types layers unit integration bench wheel docs lock clean
+.PHONY: help demo up test lint types layers unit integration bench faults mutants wheel docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -53,6 +53,12 @@ integration: $(VENV)/dev  ## the tests on a real broker
 
 bench: $(VENV)/dev  ## throughput against a raw consume() loop, on a broker of its own
 	$(RUN) benchmarks/throughput.py --own-broker
+
+faults: $(VENV)/dev  ## the fault campaign: 1,000 kills, 1,000,000 orders, about an hour; goes on where it stopped
+	$(RUN) -m tests.faults.campaign $(FAULTS)
+
+mutants: $(VENV)/dev  ## each defence taken away: a fault scenario has to notice
+	$(RUN) -m tests.faults.mutate
 
 wheel: $(VENV)/dev  ## wheel, sdist and SBOM in dist/, the same bytes every time
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RUN) tools/distribution.py
