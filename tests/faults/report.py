@@ -1,4 +1,4 @@
-"""The report of a campaign: `python -m tests.faults.report` writes docs/fault-campaign.md from what the runs left."""
+"""The report of a campaign: `python -m tests.faults.report` writes docs/fault-campaign.md from its runs."""
 
 from __future__ import annotations
 
@@ -42,20 +42,33 @@ FAULTS = {
 }
 
 
+_HEAD = (
+    "<!-- Made from the runs of `make faults` by `python -m tests.faults.report`. -->\n# The last fault campaign\n"
+)
+_COLUMNS = """\
+What the columns mean: *in a transaction* are faults that met an open transaction, as the roles themselves told;
+*drain* is the longest time from the end of the faults until every order had its outcome.
+The invariants stand in [tests/faults/checker.py](../tests/faults/checker.py), what is promised in
+[guarantees.md](guarantees.md).
+"""
+_TABLE = """\
+| scenario | runs | kills | faults | in a transaction | orders | counted | dead | lost | doubled | drain |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+_FIGURES = ("orders", "counted", "dead", "lost", "doubled")
+
+
 def render(done: Outcomes, mutants: str) -> str:
     """Return the page."""
     runs = list(done.values())
     hours = sum(one["seconds"] for one in runs) / 3600
+    times = [one["at"] for one in runs]
     parts = [
-        "<!-- Made from the runs of `make faults` by `python -m tests.faults.report`. -->\n# The last fault campaign\n",
+        _HEAD,
         f"**{summary(totals_of(done))}**\n",
-        f"{len(runs)} runs, {hours:.1f} hours of them (several at a time), {min(one['at'] for one in runs)} to"
-        f" {max(one['at'] for one in runs)} UTC, {sum(bool(one['problems']) for one in runs)} of them red.",
+        f"{len(runs)} runs, {hours:.1f} hours of them (several at a time), {min(times)} to {max(times)} UTC,",
+        f"{sum(bool(one['problems']) for one in runs)} of them red.",
         f"{machine()}\n",
-        "What the columns mean: `in a transaction` are faults that met an open transaction, as the roles themselves"
-        " told;\n`drain` is the longest time from the end of the faults until every order had its outcome."
-        " The invariants stand in\n[tests/faults/checker.py](../tests/faults/checker.py),"
-        " what is promised in [guarantees.md](guarantees.md).\n",
+        _COLUMNS,
         table(runs),
         "\n## What was fired\n",
         *fired(runs),
@@ -73,30 +86,24 @@ def render(done: Outcomes, mutants: str) -> str:
 
 def machine() -> str:
     """Return what it ran on."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    asked = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     memory = psutil.virtual_memory().total / 2**30
     return (
         f"Machine: {psutil.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.machine()};"
         f" Python {platform.python_version()}, confluent-kafka {confluent_kafka.version()},"
-        f" librdkafka {confluent_kafka.libversion()[0]}, Kafka 4.4.0 of `broker start`; commit {commit.stdout.strip()}."
+        f" librdkafka {confluent_kafka.libversion()[0]}, Kafka 4.4.0 of `broker start`; commit {commit}."
     )
 
 
 def table(runs: list[dict[str, Any]]) -> str:
     """Return one line for each scenario."""
-    head = "| scenario | runs | kills | faults | in a transaction | orders | counted | dead | lost | doubled | drain |"
-    rows = [head, "| --- " + "| ---: " * 10 + "|"]
-    known = load()
+    rows, known = [_TABLE], load()
     for name in sorted({one["scenario"] for one in runs}, key=lambda name: (len(known[name].fault), name)):
         some = [one for one in runs if one["scenario"] == name]
-        figures = [len(some), total(some, "kills"), sum(sum(one["fired"].values()) for one in some)]
-        figures.append(total(some, "overlapped"))
-        figures += [
-            sum(one["report"].get(key, 0) for one in some)
-            for key in ("orders", "counted", "dead", "lost", "doubled")
-        ]
+        faults = sum(sum(one["fired"].values()) for one in some)
+        figures = [len(some), total(some, "kills"), faults, total(some, "overlapped")]
+        figures += [sum(one["report"].get(key, 0) for one in some) for key in _FIGURES]
         drain = max(one["drain_seconds"] for one in some)
         rows.append(f"| {name} | " + " | ".join(f"{one:,}" for one in figures) + f" | {drain:.0f} s |")
     return "\n".join(rows)
