@@ -232,6 +232,17 @@ class Bed:
         self.strike("SIGKILL producer", False)
         self.outcome.kills += 1
 
+    def view(self) -> Role:
+        """Start the dead letter viewer, which only reads."""
+        return self.line.start("-m", "kafka_orders", "dlq", "watch")
+
+    def kill_viewer(self, role: Role) -> Role:
+        """SIGKILL the viewer and start another one."""
+        role.kill()
+        self.strike("SIGKILL viewer")
+        self.outcome.kills += 1
+        return self.view()
+
     def leave(self, member: Member) -> None:
         """Stop a role cleanly."""
         member.ours = True

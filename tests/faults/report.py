@@ -169,7 +169,13 @@ def main() -> None:
     told = parser.parse_args()
     mutants = told.mutants.read_text() if told.mutants else ""
     shown = "\n".join(line for line in mutants.splitlines() if not line.startswith("..."))
-    (ROOT / "docs/fault-campaign.md").write_text(render(load_results(told.results), shown))
+    done = load_results(told.results)
+    (ROOT / "docs/fault-campaign.md").write_text(render(done, shown))
+    page = ROOT / "docs/guarantees.md"
+    before, _, rest = page.read_text().partition("<!-- campaign -->\n")
+    figures = f"**{summary(totals_of(done))}**\n\n{table(list(done.values()))}\n"
+    after = rest.partition("<!-- /campaign -->")[2]
+    page.write_text(f"{before}<!-- campaign -->\n{figures}<!-- /campaign -->{after}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from tests.faults.bed import Bed
 from tests.faults.frames import ADD_OFFSETS, ADD_PARTITIONS, END_TXN, TXN_OFFSET_COMMIT
@@ -53,16 +54,27 @@ def late_end_of_transaction(bed: Bed) -> None:
 @scenario("F9")
 def connections_cut(bed: Bed) -> None:
     """Connections cut, one broker and all, refused for seconds, and a slow and lossy network."""
+    _cut(bed)
+
+
+@scenario("F9", brokers=3)
+def connections_cut_three_brokers(bed: Bed) -> None:
+    """The same with three brokers, most of the time to one of them."""
+    _cut(bed, None, 1, 2, 3)
+
+
+def _cut(bed: Bed, *brokers: int | None) -> None:
     with behind_proxy(bed) as proxy:
         bed.staff()
         bed.produce(int(bed.length(15_000, 40_000)))
         bed.flow()
         while bed.producing:
-            kind = bed.chance.choice(("cut", "cut", "down", "slow"))
+            kind, one = bed.chance.choice(("cut", "cut", "down", "slow")), bed.chance.choice(brokers or (None,))
+            which = "all brokers" if one is None else "one broker"
             if kind == "cut":
-                bed.fire("connections cut", proxy.cut)
+                bed.fire(f"connections to {which} cut", partial(proxy.cut, one))
             elif kind == "down":
-                bed.fire("connections refused", lambda: proxy.down(bed.chance.uniform(1, 4)))
+                bed.fire(f"connections to {which} refused", partial(proxy.down, bed.chance.uniform(1, 4), one))
             else:
                 seconds = bed.chance.uniform(3, 6)
                 bed.fire("slow and lossy", lambda seconds=seconds: proxy.slow(

@@ -20,9 +20,10 @@ ZOMBIE_SECONDS = 14.0
 
 @scenario("F1")
 def kills_at_random(bed: Bed) -> None:
-    """SIGKILL of main, retry and producer at random."""
+    """SIGKILL of main, retry, producer and viewer at random."""
     bed.open()
     bed.staff()
+    viewer = bed.view()
     producer = bed.produce(15_000)
     bed.flow()
     killed_producer = False
@@ -34,6 +35,7 @@ def kills_at_random(bed: Bed) -> None:
         for _ in range(4):  # those who start, join and restore
             bed.kill(bed.chance.choice(bed.members))
             time.sleep(bed.chance.uniform(0, 1.0))
+        viewer = bed.kill_viewer(viewer)
         if not killed_producer:
             bed.kill_producer(producer)
             bed.produce(15_000)
