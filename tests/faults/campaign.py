@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.faults.bed import Outcome
+from tests.faults.crew import Outcome
 from tests.faults.run import brokers
 from tests.faults.scenarios import Scenario, load
 from tests.support.pipeline import ROOT

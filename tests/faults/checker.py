@@ -18,16 +18,16 @@ from __future__ import annotations
 
 import json
 import math
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from tests.faults.findings import Hop, Names, Place, Report
 from tests.faults.journal import Told, read_journals
+from tests.faults.steps import Steps
 from tests.support.waiting import eventually
 from tests.support.witness import decode, read_all
 
@@ -35,60 +35,6 @@ from tests.support.witness import decode, read_all
 HANGING_SECONDS = 20.0
 #: A handler's clock may be that much behind the broker's, which rounds, in milliseconds.
 _CLOCK_MS = 50
-
-Place = tuple[str, int, int]
-#: Of a list of problems of one kind, so many are shown.
-_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Names:
-    """The topics and groups of the pipeline under test, and its policy."""
-
-    orders: str
-    retry: str
-    dlq: str
-    averages: str
-    output: str
-    main_group: str
-    retry_group: str
-    max_retries: int
-    delay_ms: int
-
-
-@dataclass
-class Report:
-    """What was found; holds when ``problems`` is empty."""
-
-    problems: list[str] = field(default_factory=list)
-    orders: int = 0
-    acknowledged: int = 0
-    unknown: int = 0
-    counted: int = 0
-    dead: int = 0
-    retried: int = 0
-    skipped: int = 0
-    lost: int = 0
-    doubled: int = 0
-    transactions: int = 0
-    aborted: int = 0
-
-    def problem(self, what: str, some: list[Any]) -> None:
-        """Note a kind of problem, if there is any of it."""
-        if some:
-            self.problems.append(f"{what}: {len(some)}, e.g. {', '.join(map(str, some[:_SHOWN]))}")
-
-
-@dataclass
-class Hop:
-    """A record that says what became of an order: where it stands, when it was written, when handled."""
-
-    origin: Place
-    attempt: int
-    at: Place
-    appended_ms: int
-    handled_ms: int
-    order_id: str | None
 
 
 def check(
@@ -106,7 +52,7 @@ def check(
     _retries(report, names, counted, dead, retries, clock_moved)
     changelog = read_all(bootstrap, names.averages)
     _sums(report, log, counted, changelog)
-    _Steps(names, log, counted, dead, retries).check(report, changelog)
+    Steps(log, counted, dead, retries).check(report, changelog)
     _committed(report, bootstrap, names, changelog)
     uncommitted = read_all(bootstrap, names.averages, "read_uncommitted")
     report.transactions, report.aborted = len(changelog), len(uncommitted) - len(changelog)
@@ -256,65 +202,6 @@ def _sums(report: Report, log: dict[Place, Message], counted: list[Hop], changel
     products = sorted({*exact, *kept})
     wrong = [one for one in products if (exact[one], counts[one]) != (kept[one], kept_counts[one])]
     report.problem("I2 wrong count or sum", [f"{one} {kept_counts[one]} for {counts[one]}" for one in wrong])
-
-
-class _Steps:
-    """I3: each version of a progress record against what stands in the other topics for its step."""
-
-    def __init__(
-        self, names: Names, log: dict[Place, Message], counted: list[Hop], dead: list[Hop], retries: list[Hop]
-    ) -> None:
-        self._handled: dict[tuple[str, str], list[int]] = defaultdict(list)
-        places = {(hop.origin, hop.attempt): hop.at for hop in retries}
-        kinds = {
-            "processed": [(hop, hop.attempt) for hop in counted],
-            "dead": [(hop, hop.attempt) for hop in dead],
-            "retried": [(hop, hop.attempt - 1) for hop in retries],
-        }
-        for kind, hops in kinds.items():
-            for hop, attempt in hops:
-                self._note(kind, hop.origin if not attempt else places.get((hop.origin, attempt)))
-        for place, message in log.items():
-            if message.value() is None:
-                self._note("skipped", place)
-        for offsets in self._handled.values():
-            offsets.sort()
-
-    def _note(self, kind: str, source: Place | None) -> None:
-        if source:
-            self._handled[kind, f"{source[0]}/{source[1]}"].append(source[2])
-
-    def check(self, report: Report, changelog: list[Message]) -> None:
-        """Compare; the shards' counts of a slot have to add up to its processed orders at the end of each step."""
-        before: dict[str, dict[str, int]] = {}
-        shards: dict[str, Counter[str]] = defaultdict(Counter)
-        back, uneven = [], []
-        for message in changelog:
-            key, value = (message.key() or b"").decode(), json.loads(message.value() or b"null")
-            if key.count("/") == 2:
-                slot, product = key.rsplit("/", 1)[0], key.rsplit("/", 1)[1]
-                back += [key] if value["count"] <= shards[slot][product] else []
-                shards[slot][product] = value["count"]
-                continue
-            old = before.get(key) or dict.fromkeys(("next_offset", "processed", "dead", "retried", "skipped"), 0)
-            back += [key] if value["next_offset"] < old["next_offset"] else []
-            for kind in ("processed", "dead", "retried", "skipped"):
-                written = self._between(kind, key, old["next_offset"], value["next_offset"])
-                if value[kind] - old[kind] != written:
-                    step = f"{old['next_offset']}-{value['next_offset']}"
-                    uneven.append(f"{key} {step} {kind} {value[kind] - old[kind]} for {written}")
-            before[key] = value
-        report.problem("I3 the changelog goes back", back)
-        report.problem("I3 a step is not what its transaction wrote", uneven)
-        sums = {slot: sum(counts.values()) for slot, counts in shards.items()}
-        report.problem(
-            "I3 shards and progress differ",
-            [one for one in before if before[one]["processed"] != sums.get(one, 0)],
-        )
-
-    def _between(self, kind: str, slot: str, start: int, end: int) -> int:
-        offsets = self._handled[kind, slot]
-        return bisect_left(offsets, end) - bisect_left(offsets, start)
 
 
 def _committed(report: Report, bootstrap: str, names: Names, changelog: list[Message]) -> None:

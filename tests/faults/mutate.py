@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.faults.bed import Outcome
+from tests.faults.crew import Outcome
 from tests.faults.mutants import MUTANTS
 from tests.faults.run import brokers, run
 

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from kafka_orders.local import Cluster
-from tests.faults.bed import Bed, Outcome
+from tests.faults.bed import Bed
+from tests.faults.crew import Outcome
 from tests.faults.scenarios import load
 from tests.support.pipeline import ROOT
 

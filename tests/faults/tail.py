@@ -9,7 +9,7 @@ import uuid
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from tests.faults.checker import Place
+from tests.faults.findings import Place
 from tests.support.waiting import eventually
 
 

@@ -8,7 +8,8 @@ import time
 from itertools import pairwise
 from typing import Any
 
-from tests.faults.bed import Bed, Member
+from tests.faults.bed import Bed
+from tests.faults.crew import Member
 from tests.faults.role import POINTS
 from tests.faults.scenarios import scenario
 from tests.support.waiting import eventually

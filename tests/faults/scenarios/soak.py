@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import psutil
 
-from tests.faults.bed import Bed, Member
+from tests.faults.bed import Bed
+from tests.faults.crew import Member
 from tests.faults.scenarios import scenario
 from tests.faults.scenarios.brokers import under_load
 from tests.faults.scenarios.state import poison

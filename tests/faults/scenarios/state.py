@@ -8,7 +8,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from tests.faults.bed import Bed, Member
+from tests.faults.bed import Bed
+from tests.faults.crew import Member
 from tests.faults.scenarios import scenario
 from tests.support.surroundings import create_topic, delete_topic, forget_group, send
 from tests.support.waiting import eventually

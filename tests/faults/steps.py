@@ -1,0 +1,68 @@
+"""I3: the changelog's steps against what stands in the other topics (`checker.py`)."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+from collections import Counter, defaultdict
+
+from confluent_kafka import Message
+
+from tests.faults.findings import Hop, Place, Report
+
+
+class Steps:
+    """I3: each version of a progress record against what stands in the other topics for its step."""
+
+    def __init__(self, log: dict[Place, Message], counted: list[Hop], dead: list[Hop], retries: list[Hop]) -> None:
+        self._handled: dict[tuple[str, str], list[int]] = defaultdict(list)
+        places = {(hop.origin, hop.attempt): hop.at for hop in retries}
+        kinds = {
+            "processed": [(hop, hop.attempt) for hop in counted],
+            "dead": [(hop, hop.attempt) for hop in dead],
+            "retried": [(hop, hop.attempt - 1) for hop in retries],
+        }
+        for kind, hops in kinds.items():
+            for hop, attempt in hops:
+                self._note(kind, hop.origin if not attempt else places.get((hop.origin, attempt)))
+        for place, message in log.items():
+            if message.value() is None:
+                self._note("skipped", place)
+        for offsets in self._handled.values():
+            offsets.sort()
+
+    def _note(self, kind: str, source: Place | None) -> None:
+        if source:
+            self._handled[kind, f"{source[0]}/{source[1]}"].append(source[2])
+
+    def check(self, report: Report, changelog: list[Message]) -> None:
+        """Compare; the shards' counts of a slot have to add up to its processed orders at the end of each step."""
+        before: dict[str, dict[str, int]] = {}
+        shards: dict[str, Counter[str]] = defaultdict(Counter)
+        back, uneven = [], []
+        for message in changelog:
+            key, value = (message.key() or b"").decode(), json.loads(message.value() or b"null")
+            if key.count("/") == 2:
+                slot, product = key.rsplit("/", 1)[0], key.rsplit("/", 1)[1]
+                back += [key] if value["count"] <= shards[slot][product] else []
+                shards[slot][product] = value["count"]
+                continue
+            old = before.get(key) or dict.fromkeys(("next_offset", "processed", "dead", "retried", "skipped"), 0)
+            back += [key] if value["next_offset"] < old["next_offset"] else []
+            for kind in ("processed", "dead", "retried", "skipped"):
+                written = self._between(kind, key, old["next_offset"], value["next_offset"])
+                if value[kind] - old[kind] != written:
+                    step = f"{old['next_offset']}-{value['next_offset']}"
+                    uneven.append(f"{key} {step} {kind} {value[kind] - old[kind]} for {written}")
+            before[key] = value
+        report.problem("I3 the changelog goes back", back)
+        report.problem("I3 a step is not what its transaction wrote", uneven)
+        sums = {slot: sum(counts.values()) for slot, counts in shards.items()}
+        report.problem(
+            "I3 shards and progress differ",
+            [one for one in before if before[one]["processed"] != sums.get(one, 0)],
+        )
+
+    def _between(self, kind: str, slot: str, start: int, end: int) -> int:
+        offsets = self._handled[kind, slot]
+        return bisect_left(offsets, end) - bisect_left(offsets, start)
