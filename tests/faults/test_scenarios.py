@@ -28,3 +28,13 @@ def test_nothing_is_lost_or_doubled(name: str, bootstrap: str, tmp_path: Path) -
     assert outcome.problems == []
     assert outcome.fired
     assert outcome.report["orders"] > 1_000
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_an_epoch_per_transaction_needs_no_timing(bootstrap: str, tmp_path: Path) -> None:
+    """With the rule by time switched off, which alone turns F8 red (`make mutants`), it stays green."""
+    outcome = run("F8-late-end-epoch-per-transaction", SEED, tmp_path / "run", bootstrap, mutant="no-recycle")
+    print(outcome)
+    assert outcome.problems == []
+    assert outcome.notes["answers to late EndTxn"].get("47", 0) > 0

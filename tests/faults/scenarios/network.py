@@ -16,11 +16,11 @@ OLD_EPOCH = 47
 
 
 @contextmanager
-def behind_proxy(bed: Bed) -> Iterator[Proxy]:
+def behind_proxy(bed: Bed, **settings: str) -> Iterator[Proxy]:
     """Have every client of the pipeline behind a proxy; the checker asks the brokers themselves."""
     with Proxy(bed.bootstrap) as proxy:
         bed.line.bootstrap = proxy.bootstrap
-        bed.open()
+        bed.open(**settings)
         yield proxy
         bed.settle()
 
@@ -28,7 +28,17 @@ def behind_proxy(bed: Bed) -> Iterator[Proxy]:
 @scenario("F8")
 def late_end_of_transaction(bed: Bed) -> None:
     """EndTxn held past a broken connection and released in the next transaction of the same id."""
-    with behind_proxy(bed) as proxy:
+    _late(bed)
+
+
+@scenario("F8")
+def late_end_epoch_per_transaction(bed: Bed) -> None:
+    """The same with a new epoch for each transaction, which needs no timing."""
+    _late(bed, EPOCH="per-transaction")
+
+
+def _late(bed: Bed, **settings: str) -> None:
+    with behind_proxy(bed, **settings) as proxy:
         bed.staff()
         bed.produce(int(bed.length(15_000, 30_000)))
         bed.flow()

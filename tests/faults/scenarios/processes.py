@@ -25,7 +25,7 @@ def kills_at_random(bed: Bed) -> None:
     bed.open()
     bed.staff()
     viewer = bed.view()
-    producer = bed.produce(15_000)
+    producer = bed.produce(int(bed.length(15_000, 45_000)))
     bed.flow()
     killed_producer = False
     while bed.producing:
@@ -39,7 +39,7 @@ def kills_at_random(bed: Bed) -> None:
         viewer = bed.kill_viewer(viewer)
         if not killed_producer:
             bed.kill_producer(producer)
-            bed.produce(15_000)
+            bed.produce(int(bed.length(15_000, 45_000)))
             killed_producer = True
         bed.flow()
 
