@@ -61,9 +61,6 @@ def properties(node: Node, nodes: list[Node]) -> dict[str, str]:
         # Only our own topic settings apply, never those of a topic that a typo made.
         "auto.create.topics.enable": "false",
         "group.initial.rebalance.delay.ms": 0,
-        # A transaction whose process died is looked for this often once its time is over; by default every 10 s,
-        # and the new owner of its partitions waits as long.
-        "transaction.abort.timed.out.transaction.cleanup.interval.ms": 1000,
         # Of the new rebalance protocol, where the broker decides; by default 5 s and 45 s.
         "group.consumer.min.heartbeat.interval.ms": 500,
         "group.consumer.heartbeat.interval.ms": 500,

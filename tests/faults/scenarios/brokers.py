@@ -100,7 +100,7 @@ class Brokers:
 
     def back(self) -> None:
         """Start what is away, and wait until each has caught up."""
-        status = self._bed.cluster.start(progress=False)
+        status = self._bed.cluster.start(progress=False, ready_within=180)  # other runs want the machine, too
         assert status.bootstrap_servers == self._bed.bootstrap, "the ports were taken meanwhile"
 
         def caught_up() -> bool:
