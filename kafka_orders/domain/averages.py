@@ -59,14 +59,7 @@ class Tally:
 
     def merge(self, other: Tally) -> Tally:
         """Return the tally of both; associative and commutative."""
-        if not self.count or not other.count:
-            return self if self.count else other
-        return Tally(
-            self.count + other.count,
-            exact_sum(self.sum + other.sum),
-            min(self.min, other.min),
-            max(self.max, other.max),
-        )
+        return merge_all((self, other))
 
 
 EMPTY = Tally()

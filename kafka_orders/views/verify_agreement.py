@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from kafka_orders.domain.headers import Link
 from kafka_orders.domain.records import Progress, Slot
 from kafka_orders.domain.recovery import Bounds
-
-#: Findings of one kind that are told one by one; the rest is counted.
-_TOLD = 20
+from kafka_orders.views.audit import shortened
 
 Offsets = Mapping[Slot, int | None]
 
@@ -109,9 +107,9 @@ class Origins:
     def findings(self) -> list[str]:
         """Return links whose order does not exist; ask when all orders were read."""
         alone = self._strangers | {(slot, offset) for slot, left in self._open.items() for offset in left}
-        found = [
-            f"order {slot}/{offset} waits for a retry or is dead, but there is no such order"
-            for slot, offset in sorted(alone)
-        ]
-        more = len(found) - _TOLD
-        return found[:_TOLD] + ([f"... and {more} more of this kind"] if more > 0 else [])
+        return shortened(
+            [
+                f"order {slot}/{offset} waits for a retry or is dead, but there is no such order"
+                for slot, offset in sorted(alone)
+            ]
+        )
