@@ -6,23 +6,18 @@ from kafka_orders.domain import headers
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.message import Message, headers_of, slot_of
-from kafka_orders.log.patience import Patience
 from kafka_orders.log.reader import Reader
-from kafka_orders.pipeline.startup import connection_of
+from kafka_orders.pipeline.startup import readers
 
 
 def journey(settings: Settings) -> list[str]:
     """Return the lines of the first dead letter's story; one line when nothing is dead."""
-    connection, patience = connection_of(settings), Patience(limit=30.0)
-    admin, reader = Admin(connection, patience), Reader(connection, patience)
-    try:
+    with readers(settings, 30.0) as (admin, reader):
         dead = _records(admin, reader, settings.dlq_topic)
         if not dead:
             return ["no order is dead"]
         chosen = _origin(dead[0])
         retries = [one for one in _records(admin, reader, settings.retry_topic) if _origin(one) == chosen]
-    finally:
-        reader.close()
     return _told(chosen, sorted(retries, key=lambda one: headers.retry_count(headers_of(one))), dead[0])
 
 

@@ -17,11 +17,10 @@ from kafka_orders.domain.recovery import Bounds
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.message import Message, link_of, offset_of, slot_of
-from kafka_orders.log.patience import Patience
 from kafka_orders.log.reader import Reader
-from kafka_orders.pipeline.startup import connection_of, contact
+from kafka_orders.pipeline.startup import readers
 from kafka_orders.views.audit import Audit, Seen
-from kafka_orders.views.snapshot import Snapshot
+from kafka_orders.views.snapshot import SlotState, Snapshot
 from kafka_orders.views.verify_agreement import Agreement, Offsets, Origins
 
 #: Told of what is read, with the records expected and, then, how many more are done.
@@ -35,7 +34,7 @@ _TELL_EVERY = 1000
 class Row:
     """One source partition in the verdict."""
 
-    slot: Slot
+    partition: Slot
     next_offset: int
     processed: int
     retried: int
@@ -93,17 +92,11 @@ def verify(
         NoBrokerError: nobody answers.
         BrokerError: a topic does not exist.
     """
-    contact(settings)
-    patience = Patience(limit=_READ_SECONDS)
-    connection = connection_of(settings)
-    admin, reader = Admin(connection, patience), Reader(connection, patience)
-    try:
+    with readers(settings, _READ_SECONDS) as (admin, reader):
         sight = _look(settings, admin, reader)
         audit = Audit(decode if deep and sight.links_complete else None, contract or Contract())
         audit.links_complete = sight.links_complete
         return _Verification(settings, reader, sight, audit, progress).run(deep=deep)
-    finally:
-        reader.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +165,8 @@ class _Verification:
     def _records(self, bounds: dict[Slot, Bounds], origins: Origins) -> None:
         from_orders = next(iter(bounds)).topic == self.settings.topic
         for slot, found in bounds.items():
-            held = self.sight.state.slots.get(slot)
-            nothing = Progress("", found.start)
-            self.audit.partition(
-                slot, held.progress if held else nothing, held.shards if held else {}, found.start
-            )
+            held = self.sight.state.slots.get(slot) or SlotState(Progress("", found.start))
+            self.audit.partition(slot, held.progress, held.shards, found.start)
         for message in self._read(bounds):
             slot, offset = slot_of(message), offset_of(message)
             if from_orders:
@@ -204,10 +194,10 @@ class _Verification:
             rows=rows,
             deep=deep,
             counted=sum(row.processed for row in rows),
-            waiting=sum(row.unread for row in rows if row.slot.topic == settings.retry_topic),
+            waiting=sum(row.unread for row in rows if row.partition.topic == settings.retry_topic),
             dead=sum(row.dead for row in rows) + since,
             skipped=sum(row.skipped for row in rows),
-            unread=sum(row.unread for row in rows if row.slot.topic == settings.topic),
+            unread=sum(row.unread for row in rows if row.partition.topic == settings.topic),
             not_provable=sum(one.start for found in self.sight.sources.values() for one in found.values()),
         )
 
