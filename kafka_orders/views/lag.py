@@ -55,7 +55,7 @@ def lags(settings: Settings, admin: Admin, reader: Reader, now_ms: int) -> list[
 
 
 def totals(lags: Iterable[Lag]) -> list[Lag]:
-    """Return one sum per group and topic, which follow each other, with partition -1; unknown where a part of it is."""
+    """Return one sum per group and topic, which stand together, with partition -1; unknown where a part is."""
     sums = []
     for (group, topic), parts in groupby(lags, lambda one: (one.group, one.slot.topic)):
         known = [(one.lag, one.waiting) for one in parts]
