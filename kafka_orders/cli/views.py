@@ -129,17 +129,12 @@ def checked(settings: Settings, *, deep: bool, quiet: bool) -> Verdict:
 
 def print_verdict(verdict: Verdict, output: str) -> None:
     """Print a verdict: a row per partition, the findings, and the sentence that counts."""
-    rows = [asdict(one) | {"partition": str(one.partition)} for one in verdict.rows]
+    rows = [asdict(one) | {"partition": str(one.partition)} for one in verdict.partitions]
     if output == "table":
         emit(rows, output)
         for finding in verdict.findings:
             click.echo(f"- {finding}")
         click.echo(verdict.sentence)
         return
-    told = {
-        "holds": verdict.holds, "deep": verdict.deep, "verdict": verdict.sentence, "findings": verdict.findings,
-        "counted": verdict.counted, "waiting": verdict.waiting, "dead": verdict.dead,
-        "skipped": verdict.skipped, "unread": verdict.unread, "not_provable": verdict.not_provable,
-        "partitions": rows,
-    }  # fmt: skip
+    told = {"holds": verdict.holds, "verdict": verdict.sentence} | asdict(verdict) | {"partitions": rows}
     emit([told], "jsonl")
