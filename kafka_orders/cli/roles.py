@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -69,15 +69,13 @@ def load_handler(where: str) -> Handler:
     """
     if not where:
         return accept
-    module, colon, name = where.partition(":")
-    if not colon or not module or not name:
+    module, _, name = where.partition(":")
+    if not module or not name:
         raise SettingsError(f"handler = {where!r} is not module:function")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does; the console script does not
     try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
+        found: Handler = attrgetter(name)(importlib.import_module(module))
     except (ImportError, AttributeError) as error:
         raise SettingsError(f"handler = {where!r} cannot be loaded: {error}") from error
-    return found  # type: ignore[no-any-return]
+    return found

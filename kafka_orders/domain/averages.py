@@ -8,12 +8,9 @@ values arrived (``tests/unit/test_averages.py`` holds that law).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 #: Values at or above this are refused by validation, so that no sum of them can overflow a double.
 LARGEST_VALUE = 2.0**900
