@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,16 @@ TOML_NAME = "kafka-orders.toml"
 DOTENV_NAME = ".env"
 _FILE = "_file"
 
+#: Values by name, of settings or of environment variables.
+Named = Mapping[str, Any]
+
 
 def load(
-    flags: Mapping[str, Any] | None = None,
+    flags: Named | None = None,
     *,
-    defaults: Mapping[str, Any] | None = None,
-    environ: Mapping[str, str] | None = None,
-    folder: Path | None = None,
+    defaults: Named | None = None,
+    environ: Named | None = None,
+    folder: Path = Path(),
 ) -> Settings:
     """Return the settings of this process; ``folder`` (default: the working directory) holds the files.
 
@@ -40,20 +43,22 @@ def load(
 
 
 def load_with_sources(
-    flags: Mapping[str, Any] | None = None,
+    flags: Named | None = None,
     *,
-    defaults: Mapping[str, Any] | None = None,
-    environ: Mapping[str, str] | None = None,
-    folder: Path | None = None,
+    defaults: Named | None = None,
+    environ: Named | None = None,
+    folder: Path = Path(),
 ) -> tuple[Settings, dict[str, str]]:
     """Return the settings and where each that is set comes from."""
-    where = folder or Path.cwd()
+    where = folder.absolute()
     settings, sources = build(
         [
             Layer("command line", {key: value for key, value in (flags or {}).items() if value is not None}),
             Layer("environment", _environment(os.environ if environ is None else environ, DECLARED)),
             Layer(DOTENV_NAME, _dotenv(where / DOTENV_NAME)),
-            Layer(TOML_NAME, _toml(where / TOML_NAME)),
+            Layer(
+                TOML_NAME, _read(where / TOML_NAME, lambda path: tomllib.loads(path.read_text(encoding="utf-8")))
+            ),
             Layer("program", defaults or {}),
         ]
     )
@@ -102,29 +107,23 @@ def _contents(values: dict[str, Any], source: str) -> dict[str, Any]:
     return values
 
 
-def _dotenv(path: Path) -> dict[str, Any]:
+def _read(path: Path, parse: Callable[[Path], Named]) -> Named:
     if not path.is_file():
         return {}
     try:
-        held = dotenv_values(path)
-    except (OSError, UnicodeDecodeError) as error:
+        return parse(path)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read ({error})") from error
+
+
+def _dotenv(path: Path) -> dict[str, Any]:
     prefix = env_name("")
     ours = {
         key.removeprefix(prefix).lower(): value
-        for key, value in held.items()
+        for key, value in _read(path, dotenv_values).items()
         if value and key.startswith(prefix) and not key.startswith(prefix + "TEST_")
     }
     return _contents(ours, DOTENV_NAME)
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error})") from error
 
 
 def from_environment(name: str) -> Any:
