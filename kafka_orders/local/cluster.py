@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -207,8 +208,6 @@ def _what_is_left(launched: list[Node], nodes: list[Node]) -> str:
 
 
 def _tail(node: Node) -> str:
-    lines: list[str] = []
-    for file in (node.log_file, node.console_file):
-        if file.is_file():
-            lines += file.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]
-    return "\n".join(lines)
+    files = [file for file in (node.log_file, node.console_file) if file.is_file()]
+    ends = [file.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:] for file in files]
+    return "\n".join(chain.from_iterable(ends))
