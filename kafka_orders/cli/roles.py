@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from kafka_orders.app import App
-from kafka_orders.cli.options import with_settings
+from kafka_orders.cli.options import TOPICS, with_settings
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.avro import order_format
@@ -20,7 +20,7 @@ from kafka_orders.programs import run_producer, say, write_line
 from kafka_orders.stage.supervisor import supervise
 
 _WORKER = (
-    "topic", "retry_topic", "dlq_topic", "averages_topic", "output_topic", "schema", "value_field", "group_by",
+    *TOPICS, "output_topic", "schema", "value_field", "group_by",
     "id_field", "handler", "fail", "max_retries", "retry_delay_ms", "retry_jitter", "batch_size", "batch_ms",
     "epoch", "instance_id", "group_protocol", "session_timeout_ms", "log_format",
 )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from kafka_orders.app import App
-from kafka_orders.cli.options import output_option, quiet_option, with_settings
+from kafka_orders.cli.options import GROUPS, TOPICS, output_option, quiet_option, with_settings
 from kafka_orders.cli.tables import Rows, emit, live
 from kafka_orders.domain.averages import Tally
 from kafka_orders.domain.errors import EXIT_NOT_PROVEN
@@ -23,7 +23,6 @@ from kafka_orders.views.snapshot import Snapshot
 from kafka_orders.views.verify import Verdict
 from kafka_orders.views.verify import verify as run_verify
 
-_TOPICS = ("topic", "retry_topic", "dlq_topic", "averages_topic", "group", "retry_group", "dlq_group")
 _ANSWER_SECONDS = 30.0
 
 watch_option = click.option("--watch", is_flag=True, help="show it again every second, until Ctrl-C")
@@ -63,7 +62,7 @@ def _row(product: str, held: Tally) -> dict[str, Any]:
 
 
 @click.command()
-@with_settings(*_TOPICS, "max_retries", "retry_delay_ms", "retry_jitter")
+@with_settings(*TOPICS, *GROUPS, "max_retries", "retry_delay_ms", "retry_jitter")
 @watch_option
 @output_option
 def lag(settings: Settings, *, watch: bool, output: str) -> None:
@@ -108,7 +107,7 @@ def _show(rows: Callable[[], Rows], output: str, *, watch: bool) -> None:
 
 
 @click.command()
-@with_settings(*_TOPICS, "schema", "value_field", "group_by", "id_field")
+@with_settings(*TOPICS, *GROUPS, "schema", "value_field", "group_by", "id_field")
 @click.option("--deep", is_flag=True, help="recompute every count and sum from the orders, and check each origin")
 @output_option
 @quiet_option

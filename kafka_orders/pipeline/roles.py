@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -134,7 +134,9 @@ class _Assembly:
             new_consumer=lambda came, left: GroupConsumer(
                 connection, group, _topic(self.role, settings), came, left
             ),
-            new_source=self._source(broker_time),
+            new_source=Source
+            if self.role == "main"
+            else lambda consumer: DelayedSource(consumer, settings.policy, broker_time),
             producer=TransactionalProducer(
                 connection, transactional_id, self.patience, renew_always=settings.epoch == "per-transaction"
             ),
@@ -155,11 +157,6 @@ class _Assembly:
             watchdog=Watchdog(hasty, reader, self.story.hanging),
             batch_seconds=settings.batch_ms / 1000,
         )
-
-    def _source(self, broker_time: BrokerTime) -> Callable[[GroupConsumer], Source]:
-        if self.role == "main":
-            return Source
-        return lambda consumer: DelayedSource(consumer, self.settings.policy, broker_time)
 
     def _router(self, group: str) -> Router:
         settings, partitions = self.settings, self.cluster.partitions

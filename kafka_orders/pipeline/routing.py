@@ -49,7 +49,7 @@ class Router:
 
     def _failed(self, routed: Routed) -> OutRecord:
         message, first, now = routed.message, routed.first_failed_at_ms, routed.failed_at_ms
-        topic: str = self.dlq_topic
+        topic = self.dlq_topic
         partition: int | None = None  # the key decides
         match routed.decision:
             case Retry(attempt, after_ms):
