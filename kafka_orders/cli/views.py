@@ -34,15 +34,14 @@ watch_option = click.option("--watch", is_flag=True, help="show it again every s
 @output_option
 def averages(settings: Settings, *, watch: bool, output: str) -> None:
     """Show the running average of each product, merged over all workers, and of all orders."""
+    print_averages(settings, output, watch=watch)
+
+
+def print_averages(settings: Settings, output: str = "table", *, watch: bool = False) -> None:
+    """Print the averages, once or until Ctrl-C."""
     with readers(settings, _ANSWER_SECONDS) as (admin, reader):
         state = Snapshot(admin, reader, settings.averages_topic)
         _show(lambda: _averages(state), output, watch=watch)
-
-
-def print_averages(settings: Settings) -> None:
-    """Print the averages once, as a table."""
-    with readers(settings, _ANSWER_SECONDS) as (admin, reader):
-        emit(_averages(Snapshot(admin, reader, settings.averages_topic)), "table")
 
 
 def _averages(state: Snapshot) -> Rows:

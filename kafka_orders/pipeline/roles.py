@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -128,15 +129,14 @@ class _Assembly:
     ) -> Worker:
         settings, connection = self.settings, self.cluster.connection
         group, broker_time = _group(self.role, settings), BrokerTime()
+        delayed = partial(DelayedSource, policy=settings.policy, broker_time=broker_time)
         hasty = Admin(connection, Patience(stop, limit=PATIENCE_SECONDS))
         reader = Reader(connection, self.patience)
         return Worker(
             new_consumer=lambda came, left: GroupConsumer(
                 connection, group, _topic(self.role, settings), came, left
             ),
-            new_source=Source
-            if self.role == "main"
-            else lambda consumer: DelayedSource(consumer, settings.policy, broker_time),
+            new_source=Source if self.role == "main" else delayed,
             producer=TransactionalProducer(
                 connection, transactional_id, self.patience, renew_always=settings.epoch == "per-transaction"
             ),

@@ -172,13 +172,8 @@ class Audit:
 
 
 def _doubled(links: Counter[Link], sentence: str) -> list[str]:
-    return shortened(
-        [
-            f"{_name(link)} " + sentence.format(times=times, count=link[3])
-            for link, times in links.items()
-            if times > 1
-        ]
-    )
+    many = ((link, times) for link, times in links.items() if times > 1)
+    return shortened([f"{_name(link)} {sentence.format(times=times, count=link[3])}" for link, times in many])
 
 
 def shortened(findings: list[str]) -> list[str]:

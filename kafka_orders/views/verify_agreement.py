@@ -99,9 +99,5 @@ class Origins:
 
     def findings(self) -> list[str]:
         """Return links whose order does not exist; ask when all orders were read."""
-        return shortened(
-            [
-                f"order {slot}/{offset} waits for a retry or is dead, but there is no such order"
-                for slot, offset in sorted(self._alone)
-            ]
-        )
+        told = "waits for a retry or is dead, but there is no such order"
+        return shortened([f"order {slot}/{offset} {told}" for slot, offset in sorted(self._alone)])
