@@ -23,16 +23,13 @@ TOML_NAME = "kafka-orders.toml"
 DOTENV_NAME = ".env"
 _FILE = "_file"
 
-#: Values by name, of settings or of environment variables.
-Named = Mapping[str, Any]
-
 
 def load(
-    flags: Named | None = None,
+    flags: Mapping[str, Any] | None = None,
     *,
-    defaults: Named | None = None,
-    environ: Named | None = None,
-    folder: Path = Path(),
+    defaults: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> Settings:
     """Return the settings of this process; ``folder`` (default: the working directory) holds the files.
 
@@ -43,14 +40,14 @@ def load(
 
 
 def load_with_sources(
-    flags: Named | None = None,
+    flags: Mapping[str, Any] | None = None,
     *,
-    defaults: Named | None = None,
-    environ: Named | None = None,
-    folder: Path = Path(),
+    defaults: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    folder: Path | None = None,
 ) -> tuple[Settings, dict[str, str]]:
     """Return the settings and where each that is set comes from."""
-    where = folder.absolute()
+    where = folder or Path.cwd()
     settings, sources = build(
         [
             Layer("command line", {key: value for key, value in (flags or {}).items() if value is not None}),
@@ -107,7 +104,7 @@ def _contents(values: dict[str, Any], source: str) -> dict[str, Any]:
     return values
 
 
-def _read(path: Path, parse: Callable[[Path], Named]) -> Named:
+def _read(path: Path, parse: Callable[[Path], Mapping[str, Any]]) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
