@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,9 @@ def load_with_sources(
             Layer("command line", {key: value for key, value in (flags or {}).items() if value is not None}),
             Layer("environment", _environment(os.environ if environ is None else environ, DECLARED)),
             Layer(DOTENV_NAME, _dotenv(where / DOTENV_NAME)),
-            Layer(TOML_NAME, _toml(where / TOML_NAME)),
+            Layer(
+                TOML_NAME, _read(where / TOML_NAME, lambda path: tomllib.loads(path.read_text(encoding="utf-8")))
+            ),
             Layer("program", defaults or {}),
         ]
     )
@@ -102,29 +104,23 @@ def _contents(values: dict[str, Any], source: str) -> dict[str, Any]:
     return values
 
 
-def _dotenv(path: Path) -> dict[str, Any]:
+def _read(path: Path, parse: Callable[[Path], Mapping[str, Any]]) -> Mapping[str, Any]:
     if not path.is_file():
         return {}
     try:
-        held = dotenv_values(path)
-    except (OSError, UnicodeDecodeError) as error:
+        return parse(path)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read ({error})") from error
+
+
+def _dotenv(path: Path) -> dict[str, Any]:
     prefix = env_name("")
     ours = {
         key.removeprefix(prefix).lower(): value
-        for key, value in held.items()
+        for key, value in _read(path, dotenv_values).items()
         if value and key.startswith(prefix) and not key.startswith(prefix + "TEST_")
     }
     return _contents(ours, DOTENV_NAME)
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read ({error})") from error
 
 
 def from_environment(name: str) -> Any:

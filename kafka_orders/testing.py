@@ -11,8 +11,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -65,28 +65,31 @@ def outcomes(
     Raises:
         SettingsError: the handler or the app cannot be used, as at the start of a role.
     """
-    with _bench(handler, settings) as bench:
+    with _Bench(handler, settings) as bench:
         return [bench.outcome(one, number, attempt) for number, one in enumerate(orders)]
 
 
 def settled(handler: Handler | App, order: Given, *, settings: Settings | None = None) -> list[Outcome]:
     """Return the outcomes of an order's whole journey, its retries played at once; the last one is final."""
-    with _bench(handler, settings) as bench:
+    with _Bench(handler, settings) as bench:
         journey = [bench.outcome(order, 0, 0)]
         while journey[-1].kind == "retry":
             journey.append(bench.outcome(order, 0, journey[-1].attempt))
         return journey
 
 
-class _Bench:
+class _Bench(ExitStack):
     """Both roles of an app, each with one event loop for all its orders, as in production."""
 
-    def __init__(self, app: App, settings: Settings, opened: ExitStack) -> None:
-        self._settings, self._job = settings, app.job(settings)
+    def __init__(self, handler: Handler | App, settings: Settings | None) -> None:
+        super().__init__()
+        app = handler if isinstance(handler, App) else App(handler)
+        self._settings = settings or app.settings(apart=True)
+        self._job = app.job(self._settings)
         self._roles: dict[RoleName, Handling] = {}
         for role in get_args(RoleName):
-            self._roles[role], _, results = self._job.handling(settings, role)
-            opened.callback(results.close)
+            self._roles[role], _, results = self._job.handling(self._settings, role)
+            self.callback(results.close)
 
     def outcome(self, given: Given, number: int, attempt: int) -> Outcome:
         """Run one order; ``attempt`` beyond 0 is the retry role's."""
@@ -107,13 +110,6 @@ class _Bench:
         if self._job.encode is None:
             raise ValueError("the app has a decode of its own and no encode=: hand in bytes")
         return self._job.encode(dict(given))
-
-
-@contextmanager
-def _bench(handler: Handler | App, settings: Settings | None) -> Iterator[_Bench]:
-    app = handler if isinstance(handler, App) else App(handler)
-    with ExitStack() as opened:
-        yield _Bench(app, settings or app.settings(apart=True), opened)
 
 
 def _told(part: SlotBatch, policy: RetryPolicy, attempt: int) -> Outcome:

@@ -11,23 +11,18 @@ import click
 from kafka_orders._version import __version__
 from kafka_orders.domain.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, KafkaOrdersError
 
-#: Verb -> module and object; imported when used, so that no command pays for the others.
-_VERBS = {
-    "averages": "kafka_orders.cli.views:averages",
-    "broker": "kafka_orders.cli.broker:broker",
-    "config": "kafka_orders.cli.config:config",
-    "consume": "kafka_orders.cli.roles:consume",
-    "demo": "kafka_orders.cli.demo:demo",
-    "dlq": "kafka_orders.cli.dlq:dlq",
-    "doctor": "kafka_orders.cli.doctor:doctor",
-    "lag": "kafka_orders.cli.views:lag",
-    "produce": "kafka_orders.cli.roles:produce",
-    "reset": "kafka_orders.cli.topics:reset",
-    "retry": "kafka_orders.cli.roles:retry",
-    "topics": "kafka_orders.cli.topics:topics",
-    "up": "kafka_orders.cli.demo:up",
-    "verify": "kafka_orders.cli.views:verify",
+#: Module of this room -> its verbs; imported when used, so that no command pays for the others.
+_MODULES = {
+    "broker": ["broker"],
+    "config": ["config"],
+    "demo": ["demo", "up"],
+    "dlq": ["dlq"],
+    "doctor": ["doctor"],
+    "roles": ["consume", "produce", "retry"],
+    "topics": ["reset", "topics"],
+    "views": ["averages", "lag", "verify"],
 }
+_VERBS = {verb: f"kafka_orders.cli.{module}" for module, verbs in _MODULES.items() for verb in verbs}
 
 
 class _Verbs(click.Group):
@@ -37,8 +32,7 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _VERBS:
             return None
-        module, _, name = _VERBS[cmd_name].partition(":")
-        found: click.Command = getattr(import_module(module), name)
+        found: click.Command = getattr(import_module(_VERBS[cmd_name]), cmd_name)
         return found
 
 

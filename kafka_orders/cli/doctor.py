@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from kafka_orders.cli.options import output_option, sources_of, with_settings
+from kafka_orders.cli.options import GROUPS, TOPICS, output_option, sources_of, with_settings
 from kafka_orders.cli.tables import emit
 from kafka_orders.domain.errors import EXIT_FAILED, EXIT_NO_BROKER
 from kafka_orders.domain.settings import Settings
@@ -15,8 +15,8 @@ from kafka_orders.views.examination import examine
 
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 _LOOKED_AT = (
-    "topic", "retry_topic", "dlq_topic", "averages_topic", "dlq_status_topic", "group", "retry_group",
-    "dlq_group", "max_retries", "retry_delay_ms", "retry_jitter", "group_protocol", "session_timeout_ms",
+    *TOPICS, "dlq_status_topic", *GROUPS, "max_retries", "retry_delay_ms", "retry_jitter", "group_protocol",
+    "session_timeout_ms",
 )  # fmt: skip
 
 

@@ -13,6 +13,9 @@ from kafka_orders.sources import load_with_sources
 
 #: Settings that every command takes.
 COMMON = ("bootstrap_servers", "home", "name", "kafka")
+#: The topics that every role knows, and the groups.
+TOPICS = ("topic", "retry_topic", "dlq_topic", "averages_topic")
+GROUPS = ("group", "retry_group", "dlq_group")
 #: Flags whose name is shorter than the setting's.
 _SHORT = {"bootstrap_servers": "--bootstrap", "home": "--home"}
 

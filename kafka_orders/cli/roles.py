@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import click
 
 from kafka_orders.app import App
-from kafka_orders.cli.options import with_settings
+from kafka_orders.cli.options import TOPICS, with_settings
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.avro import order_format
@@ -20,7 +20,7 @@ from kafka_orders.programs import run_producer, say, write_line
 from kafka_orders.stage.supervisor import supervise
 
 _WORKER = (
-    "topic", "retry_topic", "dlq_topic", "averages_topic", "output_topic", "schema", "value_field", "group_by",
+    *TOPICS, "output_topic", "schema", "value_field", "group_by",
     "id_field", "handler", "fail", "max_retries", "retry_delay_ms", "retry_jitter", "batch_size", "batch_ms",
     "epoch", "instance_id", "group_protocol", "session_timeout_ms", "log_format",
 )  # fmt: skip
@@ -69,15 +69,13 @@ def load_handler(where: str) -> Handler:
     """
     if not where:
         return accept
-    module, colon, name = where.partition(":")
-    if not colon or not module or not name:
+    module, _, name = where.partition(":")
+    if not module or not name:
         raise SettingsError(f"handler = {where!r} is not module:function")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does; the console script does not
     try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
+        found: Handler = attrgetter(name)(importlib.import_module(module))
     except (ImportError, AttributeError) as error:
         raise SettingsError(f"handler = {where!r} cannot be loaded: {error}") from error
-    return found  # type: ignore[no-any-return]
+    return found

@@ -6,20 +6,12 @@ import sys
 
 import click
 
-from kafka_orders.cli.options import say, with_settings
+from kafka_orders.cli.options import GROUPS, TOPICS, say, with_settings
 from kafka_orders.domain.errors import EXIT_FAILED
 from kafka_orders.domain.settings import Settings
 from kafka_orders.pipeline import upkeep
 
-_NAMES = (
-    "topic",
-    "retry_topic",
-    "dlq_topic",
-    "averages_topic",
-    "dlq_status_topic",
-    "partitions",
-    "max_retries",
-)
+_NAMES = (*TOPICS, "dlq_status_topic", "partitions", "max_retries")
 
 
 @click.group()
@@ -46,7 +38,7 @@ def check(settings: Settings) -> None:
 
 
 @click.command()
-@with_settings(*_NAMES, "group", "retry_group", "dlq_group")
+@with_settings(*_NAMES, *GROUPS)
 @click.option("--yes", is_flag=True, help="really delete orders, retries, dead letters, averages and offsets")
 def reset(settings: Settings, *, yes: bool) -> None:
     """Bring this pipeline's topics, offsets and state back to empty."""

@@ -4,45 +4,28 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import click
 
 from kafka_orders.app import App
-from kafka_orders.cli.options import output_option, quiet_option, with_settings
-from kafka_orders.cli.tables import emit, live
+from kafka_orders.cli.options import GROUPS, TOPICS, output_option, quiet_option, with_settings
+from kafka_orders.cli.tables import Rows, emit, live
 from kafka_orders.domain.averages import Tally
 from kafka_orders.domain.errors import EXIT_NOT_PROVEN
 from kafka_orders.domain.settings import Settings
 from kafka_orders.local.progress import Bar
-from kafka_orders.log.admin import Admin
-from kafka_orders.log.patience import Patience
-from kafka_orders.log.reader import Reader
-from kafka_orders.pipeline.startup import connection_of, contact
+from kafka_orders.pipeline.startup import readers
 from kafka_orders.views.lag import Lag, lags, totals
 from kafka_orders.views.snapshot import Snapshot
 from kafka_orders.views.verify import Verdict
 from kafka_orders.views.verify import verify as run_verify
 
-_TOPICS = ("topic", "retry_topic", "dlq_topic", "averages_topic", "group", "retry_group", "dlq_group")
 _ANSWER_SECONDS = 30.0
 
-Rows = list[dict[str, Any]]
-
 watch_option = click.option("--watch", is_flag=True, help="show it again every second, until Ctrl-C")
-
-
-@contextmanager
-def _readers(settings: Settings) -> Iterator[tuple[Admin, Reader]]:
-    contact(settings)
-    connection, patience = connection_of(settings), Patience(limit=_ANSWER_SECONDS)
-    reader = Reader(connection, patience)
-    try:
-        yield Admin(connection, patience), reader
-    finally:
-        reader.close()
 
 
 @click.command()
@@ -51,15 +34,14 @@ def _readers(settings: Settings) -> Iterator[tuple[Admin, Reader]]:
 @output_option
 def averages(settings: Settings, *, watch: bool, output: str) -> None:
     """Show the running average of each product, merged over all workers, and of all orders."""
-    with _readers(settings) as (admin, reader):
+    print_averages(settings, output, watch=watch)
+
+
+def print_averages(settings: Settings, output: str = "table", *, watch: bool = False) -> None:
+    """Print the averages, once or until Ctrl-C."""
+    with readers(settings, _ANSWER_SECONDS) as (admin, reader):
         state = Snapshot(admin, reader, settings.averages_topic)
         _show(lambda: _averages(state), output, watch=watch)
-
-
-def print_averages(settings: Settings) -> None:
-    """Print the averages once, as a table."""
-    with _readers(settings) as (admin, reader):
-        emit(_averages(Snapshot(admin, reader, settings.averages_topic)), "table")
 
 
 def _averages(state: Snapshot) -> Rows:
@@ -79,7 +61,7 @@ def _row(product: str, held: Tally) -> dict[str, Any]:
 
 
 @click.command()
-@with_settings(*_TOPICS, "max_retries", "retry_delay_ms", "retry_jitter")
+@with_settings(*TOPICS, *GROUPS, "max_retries", "retry_delay_ms", "retry_jitter")
 @watch_option
 @output_option
 def lag(settings: Settings, *, watch: bool, output: str) -> None:
@@ -87,7 +69,7 @@ def lag(settings: Settings, *, watch: bool, output: str) -> None:
 
     The table ends with the sum of each group; the settings of retry decide what is due.
     """
-    with _readers(settings) as (admin, reader):
+    with readers(settings, _ANSWER_SECONDS) as (admin, reader):
 
         def rows() -> Rows:
             found = lags(settings, admin, reader, int(time.time() * 1000))
@@ -124,7 +106,7 @@ def _show(rows: Callable[[], Rows], output: str, *, watch: bool) -> None:
 
 
 @click.command()
-@with_settings(*_TOPICS, "schema", "value_field", "group_by", "id_field")
+@with_settings(*TOPICS, *GROUPS, "schema", "value_field", "group_by", "id_field")
 @click.option("--deep", is_flag=True, help="recompute every count and sum from the orders, and check each origin")
 @output_option
 @quiet_option
@@ -145,28 +127,12 @@ def checked(settings: Settings, *, deep: bool, quiet: bool) -> Verdict:
 
 def print_verdict(verdict: Verdict, output: str) -> None:
     """Print a verdict: a row per partition, the findings, and the sentence that counts."""
-    rows: Rows = [
-        {
-            "partition": str(one.slot),
-            "next_offset": one.next_offset,
-            "processed": one.processed,
-            "retried": one.retried,
-            "dead": one.dead,
-            "skipped": one.skipped,
-            "unread": one.unread,
-        }
-        for one in verdict.rows
-    ]
+    rows = [asdict(one) | {"partition": str(one.partition)} for one in verdict.partitions]
     if output == "table":
         emit(rows, output)
         for finding in verdict.findings:
             click.echo(f"- {finding}")
         click.echo(verdict.sentence)
         return
-    told = {
-        "holds": verdict.holds, "deep": verdict.deep, "verdict": verdict.sentence, "findings": verdict.findings,
-        "counted": verdict.counted, "waiting": verdict.waiting, "dead": verdict.dead,
-        "skipped": verdict.skipped, "unread": verdict.unread, "not_provable": verdict.not_provable,
-        "partitions": rows,
-    }  # fmt: skip
+    told = {"holds": verdict.holds, "verdict": verdict.sentence} | asdict(verdict) | {"partitions": rows}
     emit([told], "jsonl")

@@ -8,12 +8,9 @@ values arrived (``tests/unit/test_averages.py`` holds that law).
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 #: Values at or above this are refused by validation, so that no sum of them can overflow a double.
 LARGEST_VALUE = 2.0**900
@@ -59,14 +56,7 @@ class Tally:
 
     def merge(self, other: Tally) -> Tally:
         """Return the tally of both; associative and commutative."""
-        if not self.count or not other.count:
-            return self if self.count else other
-        return Tally(
-            self.count + other.count,
-            exact_sum(self.sum + other.sum),
-            min(self.min, other.min),
-            max(self.max, other.max),
-        )
+        return merge_all((self, other))
 
 
 EMPTY = Tally()

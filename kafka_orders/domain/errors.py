@@ -72,12 +72,6 @@ class UncommittableError(RefusedError):
     """A single record cannot be committed."""
 
 
-class NotProvenError(KafkaOrdersError):
-    """The topics do not add up: an order is missing or doubled."""
-
-    exit_code = EXIT_NOT_PROVEN
-
-
 class LocalKafkaError(KafkaOrdersError):
     """The embedded Kafka could not do what was asked."""
 

@@ -5,7 +5,7 @@ Headers are input from strangers: nothing here raises on what they hold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kafka_orders.domain.fingerprint import Failure
@@ -52,25 +52,7 @@ REPLAY_COUNT = "x-replay-count"
 #: The trace context (W3C) of whoever sent the order; forwarded, once.
 TRACEPARENT = "traceparent"
 
-ORIGIN_HEADERS = frozenset({ORIGINAL_TOPIC, ORIGINAL_PARTITION, ORIGINAL_OFFSET, ORIGINAL_TIMESTAMP})
 REPLAY_HEADERS = frozenset({REPLAY_ID, REPLAY_COUNT})
-FAILURE_HEADERS = frozenset(
-    {
-        RETRY_COUNT,
-        ERROR,
-        EXCEPTION_FQCN,
-        EXCEPTION_STACKTRACE,
-        FAILURE_STAGE,
-        FAILURE_FINGERPRINT,
-        FIRST_FAILED_AT,
-        FAILED_AT,
-        RETRY_DUE,
-        RETRY_AFTER,
-        CONSUMER_GROUP,
-    }
-)
-OURS = ORIGIN_HEADERS | REPLAY_HEADERS | FAILURE_HEADERS
-
 #: Longest `error` header in bytes.
 ERROR_BYTES = 1024
 #: Longest `x-exception-stacktrace` header in bytes.
@@ -161,25 +143,31 @@ def build(incoming: Headers | None, journey: Journey, failure: Failure, *, with_
     """
     kept = _foreign(incoming or [])
     kept += [(name, value) for name, value in incoming or [] if name in REPLAY_HEADERS]
-    came = journey.origin
-    ours: list[tuple[str, str | int | None]] = [
-        (RETRY_COUNT, journey.retry_count),
-        (ERROR, clip(failure.message, ERROR_BYTES)),
-        (ORIGINAL_TOPIC, came.topic),
-        (ORIGINAL_PARTITION, came.partition),
-        (ORIGINAL_OFFSET, came.offset),
-        (ORIGINAL_TIMESTAMP, came.timestamp_ms),
-        (EXCEPTION_FQCN, clip(failure.fqcn, ERROR_BYTES)),
-        (EXCEPTION_STACKTRACE, clip_start(failure.stack, STACK_BYTES) if with_stack else None),
-        (FAILURE_STAGE, failure.stage),
-        (FAILURE_FINGERPRINT, failure.fingerprint),
-        (FIRST_FAILED_AT, journey.first_failed_at_ms),
-        (FAILED_AT, journey.failed_at_ms),
-        (RETRY_DUE, journey.due_ms),
-        (RETRY_AFTER, journey.after_ms),
-        (CONSUMER_GROUP, journey.group),
-    ]
-    return kept + [(name, str(value).encode()) for name, value in ours if value is not None]
+    told = {name: value(journey, failure) for name, value in _WRITTEN.items()}
+    if not with_stack:
+        del told[EXCEPTION_STACKTRACE]
+    return kept + [(name, str(value).encode()) for name, value in told.items() if value is not None]
+
+
+#: Each header that is written, and its value; None: not written.
+_WRITTEN: dict[str, Callable[[Journey, Failure], str | int | None]] = {
+    RETRY_COUNT: lambda journey, _: journey.retry_count,
+    ERROR: lambda _, failure: clip(failure.message, ERROR_BYTES),
+    ORIGINAL_TOPIC: lambda journey, _: journey.origin.topic,
+    ORIGINAL_PARTITION: lambda journey, _: journey.origin.partition,
+    ORIGINAL_OFFSET: lambda journey, _: journey.origin.offset,
+    ORIGINAL_TIMESTAMP: lambda journey, _: journey.origin.timestamp_ms,
+    EXCEPTION_FQCN: lambda _, failure: clip(failure.fqcn, ERROR_BYTES),
+    EXCEPTION_STACKTRACE: lambda _, failure: clip_start(failure.stack, STACK_BYTES),
+    FAILURE_STAGE: lambda _, failure: failure.stage,
+    FAILURE_FINGERPRINT: lambda _, failure: failure.fingerprint,
+    FIRST_FAILED_AT: lambda journey, _: journey.first_failed_at_ms,
+    FAILED_AT: lambda journey, _: journey.failed_at_ms,
+    RETRY_DUE: lambda journey, _: journey.due_ms,
+    RETRY_AFTER: lambda journey, _: journey.after_ms,
+    CONSUMER_GROUP: lambda journey, _: journey.group,
+}
+OURS = REPLAY_HEADERS | _WRITTEN.keys()
 
 
 def without_detail(headers: Headers, *names: str) -> Headers:

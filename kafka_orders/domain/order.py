@@ -68,14 +68,6 @@ class Contract:
 
         return validate
 
-    def validate(self, order: Order) -> tuple[str, float]:
-        """Return (group, value) of a countable order.
-
-        Raises:
-            InvalidOrderError: see :meth:`validator`.
-        """
-        return self.validator()(order)
-
     def _complaint(self, order: Order, value: float) -> str:
         if self.id_field is not None and order[self.id_field] in ("", b"", None):
             return f"field {self.id_field} is empty"

@@ -7,7 +7,7 @@ product in it. Main and retry read different source topics, so no key has two wr
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ from kafka_orders.domain.errors import RefusedError
 
 #: Version of the records; a newer one is refused, because guessing could lose counts.
 VERSION = 1
+#: What becomes of records, in the words of :class:`Progress`.
+OUTCOMES = ("processed", "retried", "dead", "skipped")
 
 
 class Slot(NamedTuple):
@@ -98,18 +100,7 @@ def parse_key(key: bytes | None) -> StateKey | None:
 
 def dump_progress(progress: Progress) -> bytes:
     """Return the JSON of a progress record."""
-    return _dump(
-        {
-            "v": VERSION,
-            "group": progress.group,
-            "next_offset": progress.next_offset,
-            "processed": progress.processed,
-            "retried": progress.retried,
-            "dead": progress.dead,
-            "skipped": progress.skipped,
-            "topic_id": progress.topic_id,
-        }
-    )
+    return _dump({"v": VERSION, **asdict(progress)})
 
 
 def dump_shard(shard: Tally, next_offset: int) -> bytes:
@@ -135,7 +126,7 @@ def load_progress(value: bytes) -> Progress:
     """
     fields = _load(value)
     try:
-        counts = {name: _whole(fields[name]) for name in ("processed", "retried", "dead", "skipped")}
+        counts = {name: _whole(fields[name]) for name in OUTCOMES}
         topic_id = str(fields.get("topic_id", ""))
         return Progress(str(fields["group"]), _whole(fields["next_offset"]), **counts, topic_id=topic_id)
     except (KeyError, TypeError, ValueError) as error:

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from kafka_orders.domain.errors import StateMismatchError
-
-if TYPE_CHECKING:
-    from kafka_orders.domain.headers import Link
-    from kafka_orders.domain.records import Progress, Slot
+from kafka_orders.domain.headers import Link
+from kafka_orders.domain.records import Progress, Slot
 
 _WAY_OUT = (
     "Nothing was changed. If you want to begin again from empty topics, run `kafka-orders reset --yes`;"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import socket
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -17,6 +19,18 @@ _DISK_MB = 500
 #: What a JVM needs beside its heap, in MB. Seen at -Xmx512m: 200 to 250 MB in all after the start, 635 MB for
 #: one that had run for an hour; what it grows into has to be there then.
 _BESIDE_HEAP_MB = 200
+
+
+def extra(module: str) -> Any:
+    """Return a module of the extra that the embedded Kafka needs.
+
+    Raises:
+        LocalKafkaError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise LocalKafkaError("the embedded Kafka needs: pip install 'kafka-orders[local]'") from error
 
 
 def check_room(folder: Path, brokers: int, heap_mb: int) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -77,7 +78,8 @@ class Cluster:
         with self._locked():
             held = self._settled(record.load(self.folder))
             nodes = self._nodes(held)
-            missing = [node for node in nodes if not self._alive(held, node)]
+            alive = held.alive()
+            missing = [node for node in nodes if node.number not in alive]
             if missing:
                 check_room(self.folder, len(missing), self._heap_mb)
                 for node in missing:
@@ -90,7 +92,7 @@ class Cluster:
         """Stop all brokers cleanly; False when none ran. The data stays."""
         with self._locked():
             held = record.load(self.folder)
-            processes = [one for one in map(Running.process, held.running.values()) if one] if held else []
+            processes = list(held.alive().values()) if held else []
             java.end(processes, timeout)
             if held:
                 held.running.clear()
@@ -100,15 +102,12 @@ class Cluster:
     def status(self) -> ClusterStatus | None:
         """Return the running cluster, or None when no broker runs."""
         held = record.load(self.folder)
-        if held is None or not any(one.process() for one in held.running.values()):
-            return None
-        return self._status(held, self._nodes(held))
+        return self._status(held, self._nodes(held)) if held and held.alive() else None
 
     def kill(self, number: int = 1) -> None:
         """SIGKILL one broker (from 1), as a crash would."""
         held = record.load(self.folder)
-        process = held.running[number].process() if held and number in held.running else None
-        if process:
+        if held and (process := held.alive().get(number)):
             process.kill()
             psutil.wait_procs([process], 10)
 
@@ -142,7 +141,7 @@ class Cluster:
                 f"{self.folder} holds the data of {len(held.ports)} broker(s), {self._brokers} were asked for."
                 f" Start it with --brokers {len(held.ports)}, or move the folder away to begin anew."
             )
-        if any(one.process() for one in held.running.values()):
+        if held.alive():
             return held  # a part of it runs: its ports are in use, by itself
         if self._port:
             held.ports = [self._port + number for number in range(self._brokers)]
@@ -158,10 +157,6 @@ class Cluster:
             Node(number, port, controller_port, self.folder / f"broker-{number}")
             for number, (port, controller_port) in enumerate(pairs, 1)
         ]
-
-    @staticmethod
-    def _alive(held: Record, node: Node) -> psutil.Process | None:
-        return held.running[node.number].process() if node.number in held.running else None
 
     def _launch(self, held: Record, nodes: list[Node], missing: list[Node], *, progress: bool) -> None:
         java.java()  # without it, nothing need be downloaded
@@ -183,21 +178,22 @@ class Cluster:
         deadline = time.monotonic() + ready_within
         # Each is asked itself: the others go on naming a broker for a while after its death.
         while waited := [node for node in nodes if _knows(node) < len(nodes)]:
-            dead = [node for node in waited if not self._alive(held, node)]
+            alive = held.alive()
+            dead = [node for node in waited if node.number not in alive]
             if dead or time.monotonic() > deadline:
                 node = (dead or waited)[0]
                 why = "has ended" if dead else f"does not answer after {ready_within:g} s"
-                java.end([process for one in launched if (process := self._alive(held, one))], 10.0)
+                java.end([alive[one.number] for one in launched if one.number in alive], 10.0)
                 raise LocalKafkaError(
                     f"broker {node.number} {why}; {_what_is_left(launched, nodes)} The end of its log,"
                     f" {node.log_file}:\n{_tail(node)}"
                 )
 
     def _status(self, held: Record, nodes: list[Node]) -> ClusterStatus:
-        alive = [process.pid for node in nodes if (process := self._alive(held, node))]
-        began = min((held.running[node.number].created for node in nodes if self._alive(held, node)), default=0.0)
-        logs = [node.log_file for node in nodes]
-        return ClusterStatus(properties.bootstrap_servers(*nodes), alive, self.folder, logs, began)
+        alive, logs = held.alive(), [node.log_file for node in nodes]
+        began = min((held.running[number].created for number in alive), default=0.0)
+        pids = [process.pid for process in alive.values()]
+        return ClusterStatus(properties.bootstrap_servers(*nodes), pids, self.folder, logs, began)
 
 
 def _knows(node: Node) -> int:
@@ -212,8 +208,6 @@ def _what_is_left(launched: list[Node], nodes: list[Node]) -> str:
 
 
 def _tail(node: Node) -> str:
-    lines: list[str] = []
-    for file in (node.log_file, node.console_file):
-        if file.is_file():
-            lines += file.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:]
-    return "\n".join(lines)
+    files = [file for file in (node.log_file, node.console_file) if file.is_file()]
+    ends = [file.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:] for file in files]
+    return "\n".join(chain.from_iterable(ends))

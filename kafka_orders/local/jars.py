@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
 from kafka_orders.domain.errors import LocalKafkaError
+from kafka_orders.local.checks import extra
 from kafka_orders.local.progress import Bar
 
 _AT_ONCE = 8
@@ -98,7 +98,7 @@ def _fetch_all(missing: list[Jar], cache: Path, fetch: Fetch, *, progress: bool)
         try:
             for done in as_completed(running):
                 done.result()
-                bar.advance(running[done].size)
+                bar.done(running[done].size)
         except BaseException:  # Ctrl-C too: without a connection, all the others would be waited for
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -136,10 +136,6 @@ def fetch_with_jgo(jar: Jar, cache: Path) -> Path:
     Raises:
         LocalKafkaError: jgo is not installed.
     """
-    try:
-        from jgo.maven import MavenContext  # noqa: PLC0415  an extra
-    except ImportError as error:
-        raise LocalKafkaError("the embedded Kafka needs: pip install 'kafka-orders[local]'") from error
-    context: Any = MavenContext(repo_cache=cache, timeout=_REQUEST_SECONDS)
+    context = extra("jgo.maven").MavenContext(repo_cache=cache, timeout=_REQUEST_SECONDS)
     found: Path = context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
     return found

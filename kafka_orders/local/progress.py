@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-class Bar:
+class Bar(Progress):
     """Something long, in bytes or in records; silent when not shown or when stderr is no terminal."""
 
     def __init__(self, what: str, total: int, *, shown: bool, bytes_: bool = True) -> None:
         console = Console(stderr=True)
-        self._progress = Progress(
+        super().__init__(
             TextColumn("{task.description}"),
             BarColumn(),
             DownloadColumn() if bytes_ else MofNCompleteColumn(),
@@ -23,24 +21,15 @@ class Bar:
             disable=not shown or not console.is_terminal,
         )
         self._what = what
-        self._task = self._progress.add_task(what, total=total)
+        self._task = self.add_task(what, total=total)
 
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-    def advance(self, amount: int) -> None:
+    def done(self, amount: int) -> None:
         """Tell that ``amount`` more is done."""
-        self._progress.advance(self._task, amount)
+        self.advance(self._task, amount)
 
     def stage(self, what: str, total: int, more: int) -> None:
         """Tell what is being done now; a new stage begins with ``more`` = 0."""
         if more == 0:
-            self._progress.update(self._task, description=f"{self._what} {what}", total=total, completed=0)
+            self.update(self._task, description=f"{self._what} {what}", total=total, completed=0)
         else:
-            self._progress.advance(self._task, more)
+            self.done(more)

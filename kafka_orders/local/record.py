@@ -47,6 +47,10 @@ class Record:
     formatted: bool = False
     running: dict[int, Running] = field(default_factory=dict)
 
+    def alive(self) -> dict[int, psutil.Process]:
+        """Return the processes that run, by the number of their broker."""
+        return {number: found for number, one in sorted(self.running.items()) if (found := one.process())}
+
     def save(self, folder: Path) -> None:
         """Write it; a crash leaves the old one."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicCollection, TopicPartition
@@ -95,10 +95,7 @@ class Admin:
         level = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
 
         def question(client: AdminClient) -> dict[Slot, Bounds] | None:
-            # A new client asked at once knows no leader yet and waits 1-3 s, one time in ten (measured).
-            client.list_topics(wanted[0].topic, timeout=_REQUEST_SECONDS)
-            starts = _list_offsets(client, wanted, _EARLIEST, level)
-            ends = _list_offsets(client, wanted, _LATEST, level)
+            starts, ends = _list_offsets(client, wanted, level, _EARLIEST, _LATEST)
             if any(starts[slot] < 0 or ends[slot] < 0 for slot in wanted):
                 return None
             return {slot: Bounds(starts[slot], ends[slot]) for slot in wanted}
@@ -110,7 +107,7 @@ class Admin:
         wanted, spec = list(slots), OffsetSpec.for_timestamp(since_ms)
 
         def question(client: AdminClient) -> dict[Slot, int] | None:
-            found = _list_offsets(client, wanted, spec, IsolationLevel.READ_COMMITTED)
+            (found,) = _list_offsets(client, wanted, IsolationLevel.READ_COMMITTED, spec)
             return found if all(offset >= -1 for offset in found.values()) else None
 
         return self.ask(f"look for the age of records in {_topics(wanted)}", question)
@@ -146,8 +143,15 @@ def _topics(slots: Iterable[Slot]) -> str:
     return ", ".join(sorted({slot.topic for slot in slots}))
 
 
-def _list_offsets(client: AdminClient, slots: list[Slot], spec: OffsetSpec, level: Any) -> dict[Slot, int]:
-    futures = client.list_offsets(
-        {TopicPartition(*slot): spec for slot in slots}, isolation_level=level, request_timeout=_REQUEST_SECONDS
-    )
-    return {Slot(one.topic, one.partition): future.result().offset for one, future in futures.items()}
+def _list_offsets(
+    client: AdminClient, slots: list[Slot], level: Any, *specs: OffsetSpec
+) -> Iterator[dict[Slot, int]]:
+    # A new client asked at once knows no leader yet and waits 1-3 s, one time in ten (measured).
+    client.list_topics(slots[0].topic, timeout=_REQUEST_SECONDS)
+    for spec in specs:
+        futures = client.list_offsets(
+            {TopicPartition(*slot): spec for slot in slots},
+            isolation_level=level,
+            request_timeout=_REQUEST_SECONDS,
+        )
+        yield {Slot(one.topic, one.partition): future.result().offset for one, future in futures.items()}

@@ -10,7 +10,7 @@ from kafka_orders.domain import headers
 from kafka_orders.domain.headers import Headers, Link
 from kafka_orders.domain.records import Slot
 
-__all__ = ["Message", "append_time_ms", "headers_of", "link_of", "offset_of", "slot_of"]
+__all__ = ["Message", "append_time_ms", "headers_of", "link_of", "offset_of", "origin_of", "slot_of"]
 
 
 def slot_of(message: Message) -> Slot:
@@ -31,11 +31,15 @@ def headers_of(message: Message) -> Headers:
     return cast("Headers", message.headers() or [])
 
 
+def origin_of(message: Message) -> headers.Origin:
+    """Return where the order of a retry or dead letter record came from: itself, where its headers do not tell."""
+    return headers.origin(headers_of(message)) or headers.Origin(*slot_of(message), offset_of(message))
+
+
 def link_of(message: Message) -> Link:
     """Return the place of a retry or dead letter record in its order's chain."""
-    held = headers_of(message)
-    came = headers.origin(held) or headers.Origin(*slot_of(message), offset_of(message))
-    return came.topic, came.partition, came.offset, headers.retry_count(held)
+    came = origin_of(message)
+    return came.topic, came.partition, came.offset, headers.retry_count(headers_of(message))
 
 
 def append_time_ms(message: Message) -> int | None:

@@ -31,11 +31,8 @@ class PlainProducer:
         """Send one record; waits while the client's queue is full."""
 
         def delivered(error: KafkaError | None, message: Message) -> None:
-            told(
-                Report(str(slot_of(message)), error.str())
-                if error is not None
-                else Report(f"{slot_of(message)}/{message.offset()}", None)
-            )
+            slot = str(slot_of(message))
+            told(Report(slot, error.str()) if error is not None else Report(f"{slot}/{message.offset()}", None))
 
         while True:
             try:

@@ -65,7 +65,11 @@ class Reader:
         if messages:
             self._patience.over()
         else:
-            self._patience.wait("read " + ", ".join(map(str, sorted(open_ends)[:3])), "no records yet; an open transaction may hold them up", 0.0)
+            self._patience.wait(
+                "read " + ", ".join(map(str, sorted(open_ends)[:3])),
+                "no records yet; an open transaction may hold them up",
+                0.0,
+            )
         for message in messages:
             slot, offset = slot_of(message), message.offset() or 0
             error = message.error()

@@ -138,11 +138,18 @@ def check(admin: Admin, wanted: Iterable[TopicSpec]) -> list[str]:
     wanted = list(wanted)
     counts = admin.partition_counts([one.name for one in wanted])
     found = configs(admin, [one.name for one in wanted if one.name in counts])
-    few = [one for one in wanted if 0 < counts.get(one.name, 0) < one.least]
-    return [f"{what}: {fix}" for what, fix in faults(wanted, found)] + [
-        f"topic {one.name} has {counts[one.name]} partitions, so short delays wait behind long ones: kafka-topics"
-        f" --alter --topic {one.name} --partitions {one.partitions}"
-        for one in few
+    return [f"{what}: {fix}" for what, fix in faults(wanted, found) + few(wanted, counts)]
+
+
+def few(wanted: Iterable[TopicSpec], counts: Mapping[str, int]) -> list[Fault]:
+    """Return which of the topics that exist have too few partitions to do their work well."""
+    return [
+        (
+            f"topic {one.name} has {counts[one.name]} partitions, so short delays wait behind long ones",
+            f"kafka-topics --alter --topic {one.name} --partitions {one.partitions}",
+        )
+        for one in wanted
+        if 0 < counts.get(one.name, 0) < one.least
     ]
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from kafka_orders.domain.records import Slot
 from kafka_orders.log.clients import Connection, made
 from kafka_orders.log.errors import denied
 from kafka_orders.log.message import offset_of, slot_of
@@ -39,15 +39,11 @@ class Viewer:
 
     def seen(self, messages: Iterable[Message]) -> None:
         """Commit that these were shown; where the broker is away, they are shown again later."""
-        next_offsets: dict[Slot, int] = {}
-        for message in messages:
-            next_offsets[slot_of(message)] = offset_of(message) + 1
+        next_offsets = {slot_of(message): offset_of(message) + 1 for message in messages}
         if next_offsets:
             offsets = [TopicPartition(*slot, offset) for slot, offset in next_offsets.items()]
-            try:
+            with suppress(KafkaException):  # shown twice is harmless; the partition may have moved, too
                 self._consumer.commit(offsets=offsets, asynchronous=False)
-            except KafkaException:  # shown twice is harmless; the partition may have moved, too
-                return
 
     def close(self) -> None:
         """Leave the group."""

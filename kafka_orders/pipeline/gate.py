@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable
 
 from kafka_orders.domain import headers
 from kafka_orders.domain.brokertime import BrokerTime
-from kafka_orders.domain.headers import Origin
 from kafka_orders.domain.policy import RetryPolicy
 from kafka_orders.domain.records import Slot
-from kafka_orders.log.message import Message, append_time_ms, headers_of, offset_of, slot_of
+from kafka_orders.log.message import Message, append_time_ms, headers_of, origin_of, slot_of
 
 
 def due_ms(message: Message, policy: RetryPolicy) -> int:
@@ -20,9 +19,7 @@ def due_ms(message: Message, policy: RetryPolicy) -> int:
     stranger can park a partition.
     """
     held = headers_of(message)
-    itself = Origin(*slot_of(message), offset_of(message))
-    origin = str(headers.origin(held) or itself)
-    wait = policy.wait_ms(headers.retry_count(held), origin, headers.retry_after(held))
+    wait = policy.wait_ms(headers.retry_count(held), str(origin_of(message)), headers.retry_after(held))
     return message.timestamp()[1] + wait
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -56,9 +57,7 @@ def _first_free(folder: Path, name: str) -> tuple[FileLock, int]:
     safe = re.sub(r"[^\w.-]", "_", name)
     for slot in range(_MOST_SLOTS):
         lock = FileLock(folder / f"{safe}-{slot}.lock")
-        try:
+        with suppress(Timeout):
             lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        return lock, slot
+            return lock, slot
     raise KafkaOrdersError(f"{_MOST_SLOTS} workers of {name} run here already")

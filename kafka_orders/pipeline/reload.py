@@ -20,21 +20,17 @@ class SourceWatch:
     """Watches the file a handler is written in; a file that does not compile is not a change yet."""
 
     def __init__(self, handler: Callable[..., Any], clock: Callable[[], float] = time.monotonic) -> None:
-        self._path = _source_file(handler)
+        #: The watched file; None for a handler without one.
+        self.path = _source_file(handler)
         self._clock, self._looked = clock, clock()
         self._stamp, self._digest = self._state(), self._content()
         #: Why a changed file is not used, for the log; empty when there is nothing to say.
         self.complaint = ""
 
-    @property
-    def path(self) -> Path | None:
-        """The watched file; None for a handler without one."""
-        return self._path
-
     def changed(self) -> bool:
         """Say whether the file holds another program than at the start."""
         self.complaint = ""
-        if self._path is None or self._clock() - self._looked < _EVERY:
+        if self.path is None or self._clock() - self._looked < _EVERY:
             return False
         self._looked = self._clock()
         if (stamp := self._state()) == self._stamp:
@@ -44,22 +40,22 @@ class SourceWatch:
 
     def _compiles(self) -> bool:
         try:
-            compile((self._path or Path()).read_bytes(), str(self._path), "exec")
+            compile((self.path or Path()).read_bytes(), str(self.path), "exec")
         except (SyntaxError, ValueError, OSError) as error:
-            self.complaint = f"{self._path} has changed but cannot be used yet: {error}"
+            self.complaint = f"{self.path} has changed but cannot be used yet: {error}"
             return False
         return True
 
     def _state(self) -> tuple[int, int] | None:
         try:
-            found = (self._path or Path()).stat()
+            found = (self.path or Path()).stat()
         except OSError:
             return None  # an editor is just replacing it
         return found.st_mtime_ns, found.st_size
 
     def _content(self) -> bytes:
         try:
-            return hashlib.sha256((self._path or Path()).read_bytes()).digest()
+            return hashlib.sha256((self.path or Path()).read_bytes()).digest()
         except OSError:
             return b""
 

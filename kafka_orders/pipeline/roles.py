@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -128,13 +129,14 @@ class _Assembly:
     ) -> Worker:
         settings, connection = self.settings, self.cluster.connection
         group, broker_time = _group(self.role, settings), BrokerTime()
+        delayed = partial(DelayedSource, policy=settings.policy, broker_time=broker_time)
         hasty = Admin(connection, Patience(stop, limit=PATIENCE_SECONDS))
         reader = Reader(connection, self.patience)
         return Worker(
             new_consumer=lambda came, left: GroupConsumer(
                 connection, group, _topic(self.role, settings), came, left
             ),
-            new_source=self._source(broker_time),
+            new_source=Source if self.role == "main" else delayed,
             producer=TransactionalProducer(
                 connection, transactional_id, self.patience, renew_always=settings.epoch == "per-transaction"
             ),
@@ -155,11 +157,6 @@ class _Assembly:
             watchdog=Watchdog(hasty, reader, self.story.hanging),
             batch_seconds=settings.batch_ms / 1000,
         )
-
-    def _source(self, broker_time: BrokerTime) -> Callable[[GroupConsumer], Source]:
-        if self.role == "main":
-            return Source
-        return lambda consumer: DelayedSource(consumer, self.settings.policy, broker_time)
 
     def _router(self, group: str) -> Router:
         settings, partitions = self.settings, self.cluster.partitions

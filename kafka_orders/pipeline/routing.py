@@ -48,24 +48,18 @@ class Router:
                 yield OutRecord(self.averages_topic, partition, shard_key(slot, product), value)
 
     def _failed(self, routed: Routed) -> OutRecord:
+        message, first, now = routed.message, routed.first_failed_at_ms, routed.failed_at_ms
+        topic = self.dlq_topic
+        partition: int | None = None  # the key decides
         match routed.decision:
             case Retry(attempt, after_ms):
-                origin, key = str(routed.origin), routed.message.key()
-                due = routed.failed_at_ms + self.policy.wait_ms(attempt, origin, after_ms)
-                band = self.policy.band(routed.decision)
-                partition = retry_partition(band, key, origin, self.retry_partitions, self.policy.max_retries)
-                journey = self._journey(routed, attempt, due, after_ms)
-                return self._record(routed, journey, self.retry_topic, partition)
+                origin, key = str(routed.origin), message.key()
+                due = now + self.policy.wait_ms(attempt, origin, after_ms)
+                band, most = self.policy.band(routed.decision), self.policy.max_retries
+                topic = self.retry_topic
+                partition = retry_partition(band, key, origin, self.retry_partitions, most)
+                journey = Journey(routed.origin, attempt, first, now, self.group, due, after_ms)
             case Dead(retries):
-                return self._record(routed, self._journey(routed, retries), self.dlq_topic, None)
-
-    def _journey(
-        self, routed: Routed, count: int, due_ms: int | None = None, after_ms: int | None = None
-    ) -> Journey:
-        first, now = routed.first_failed_at_ms, routed.failed_at_ms
-        return Journey(routed.origin, count, first, now, self.group, due_ms, after_ms)
-
-    def _record(self, routed: Routed, journey: Journey, topic: str, partition: int | None) -> OutRecord:
-        message = routed.message
+                journey = Journey(routed.origin, retries, first, now, self.group)
         built = headers.build(headers_of(message), journey, routed.failure, with_stack=routed.is_dead)
         return OutRecord(topic, partition, message.key(), message.value(), built, _SPARE)

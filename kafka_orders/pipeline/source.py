@@ -29,7 +29,7 @@ class Source:
     def take(self, count: int, timeout: float) -> list[Message]:
         """Return at most ``count`` records within ``timeout`` seconds; serves rebalances meanwhile."""
         if self._left and self.silent_for() > POLL_SECONDS:
-            more = self._keep_alive()  # first: a rebalance in it may take what is left
+            more = self._admitted(self._consume(1, 0.0))  # first: a rebalance in it may take what is left
             self._left += more
         if self._left:
             taken, self._left = self._left[:count], self._left[count:]
@@ -46,14 +46,10 @@ class Source:
         return time.monotonic() - self._polled
 
     def _poll(self, count: int, timeout: float) -> list[Message]:
-        self._polled = time.monotonic()
-        return self._fetch(count, timeout)
+        return self._consume(count, timeout)
 
-    def _keep_alive(self) -> list[Message]:
+    def _consume(self, count: int, timeout: float) -> list[Message]:
         self._polled = time.monotonic()
-        return self._admitted(self.consumer.fetch(1, 0.0))
-
-    def _fetch(self, count: int, timeout: float) -> list[Message]:
         return self.consumer.fetch(count, timeout)
 
     def _admitted(self, messages: list[Message]) -> list[Message]:
@@ -88,13 +84,13 @@ class DelayedSource(Source):
         super().__init__(consumer)
         self._gate = Gate(policy, broker_time, consumer.pause, consumer.resume, monotonic)
 
-    def _fetch(self, count: int, timeout: float) -> list[Message]:
+    def _poll(self, count: int, timeout: float) -> list[Message]:
         next_due = self._gate.next_due_in()
         if next_due is not None:
             timeout = min(timeout, next_due)
         # Polled also when enough is due already: polling keeps the membership. And first, since a rebalance in it
         # may take what the gate would have let pass.
-        fetched = self.consumer.fetch(1 if next_due == 0.0 else count, timeout)
+        fetched = self._consume(1 if next_due == 0.0 else count, timeout)
         return self._gate.release(max(1, count - len(fetched))) + self._gate.admit(fetched)
 
     def _admitted(self, messages: list[Message]) -> list[Message]:

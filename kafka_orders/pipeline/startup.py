@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from kafka_orders.domain.errors import BrokerError, NoBrokerError
@@ -13,6 +14,7 @@ from kafka_orders.log.clients import Connection
 from kafka_orders.log.errors import unreached
 from kafka_orders.log.patience import Patience
 from kafka_orders.log.probe import await_broker
+from kafka_orders.log.reader import Reader
 
 #: A role that has never reached a broker gives up after this many seconds; later it waits without limit.
 FIRST_CONTACT_SECONDS = 15.0
@@ -43,25 +45,20 @@ class Cluster:
 
 
 def reach(
-    settings: Settings,
-    stopping: Callable[[], bool] = lambda: False,
-    say: Callable[[str], None] = lambda _: None,
-    limit: float = FIRST_CONTACT_SECONDS,
-    *,
-    needed: Collection[str] | None = None,
+    settings: Settings, stopping: Callable[[], bool], say: Callable[[str], None], *, needed: Collection[str]
 ) -> Cluster:
     """Wait for a broker, create the topics that are missing, and check those that may be looked at.
 
-    Only what is ``needed`` (default: all topics) has to be there where this user may not create it.
+    Only what is ``needed`` has to be there where this user may not create it.
 
     Raises:
-        NoBrokerError: nobody answers within ``limit`` seconds.
+        NoBrokerError: nobody answers in time.
         BrokerError: permission is missing.
         StopRequested: a stop was asked for meanwhile.
     """
-    contact(settings, stopping, say, limit)
-    connection = connection_of(settings)
-    admin = Admin(connection, Patience(stopping, say, limit))
+    connection, patience = connection_of(settings), Patience(stopping, say, FIRST_CONTACT_SECONDS)
+    contact(settings, patience)
+    admin = Admin(connection, patience)
     topics.create_all(admin, settings, needed)
     wanted = topics.fitting(admin, settings)
     counts = admin.partition_counts([one.name for one in wanted])
@@ -72,24 +69,32 @@ def reach(
     return Cluster(connection, counts, complaints, topics.most_result_bytes(admin, settings.output_topic))
 
 
-def contact(
-    settings: Settings,
-    stopping: Callable[[], bool] = lambda: False,
-    say: Callable[[str], None] = lambda _: None,
-    limit: float = FIRST_CONTACT_SECONDS,
-) -> None:
+def contact(settings: Settings, patience: Patience | None = None) -> None:
     """Wait for a first answer of a broker.
 
     Raises:
-        NoBrokerError: nobody answers within ``limit`` seconds, or the login is refused.
+        NoBrokerError: nobody answers in time, or the login is refused.
         RefusedError: the login would go readable over the network.
         StopRequested: a stop was asked for meanwhile.
     """
     heard: list[str] = []
     try:
-        await_broker(connection_of(settings), Patience(stopping, say, limit), heard)
+        await_broker(connection_of(settings), patience or Patience(limit=FIRST_CONTACT_SECONDS), heard)
     except (NoBrokerError, BrokerError) as error:
         raise NoBrokerError(no_broker(settings.bootstrap_servers, heard)) from error
+
+
+@contextmanager
+def readers(settings: Settings, limit: float) -> Iterator[tuple[Admin, Reader]]:
+    """Give what asks and what reads, once a broker has answered; each waits ``limit`` seconds at the most.
+
+    Raises:
+        NoBrokerError: nobody answers in time, or the login is refused.
+    """
+    contact(settings)
+    connection, patience = connection_of(settings), Patience(limit=limit)
+    with closing(Reader(connection, patience)) as reader:
+        yield Admin(connection, patience), reader
 
 
 def no_broker(servers: str, heard: list[str]) -> str:

@@ -5,33 +5,24 @@ from __future__ import annotations
 from kafka_orders.domain import headers
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.admin import Admin
-from kafka_orders.log.message import Message, headers_of, slot_of
-from kafka_orders.log.patience import Patience
+from kafka_orders.log.message import Message, headers_of, origin_of, slot_of
 from kafka_orders.log.reader import Reader
-from kafka_orders.pipeline.startup import connection_of
+from kafka_orders.pipeline.startup import readers
 
 
 def journey(settings: Settings) -> list[str]:
     """Return the lines of the first dead letter's story; one line when nothing is dead."""
-    connection, patience = connection_of(settings), Patience(limit=30.0)
-    admin, reader = Admin(connection, patience), Reader(connection, patience)
-    try:
+    with readers(settings, 30.0) as (admin, reader):
         dead = _records(admin, reader, settings.dlq_topic)
         if not dead:
             return ["no order is dead"]
-        chosen = _origin(dead[0])
-        retries = [one for one in _records(admin, reader, settings.retry_topic) if _origin(one) == chosen]
-    finally:
-        reader.close()
+        chosen = str(origin_of(dead[0]))
+        retries = [one for one in _records(admin, reader, settings.retry_topic) if str(origin_of(one)) == chosen]
     return _told(chosen, sorted(retries, key=lambda one: headers.retry_count(headers_of(one))), dead[0])
 
 
 def _records(admin: Admin, reader: Reader, topic: str) -> list[Message]:
     return list(reader.read(admin.bounds(admin.slots(topic))))
-
-
-def _origin(message: Message) -> str:
-    return str(headers.origin(headers_of(message)))
 
 
 def _told(origin: str, retries: list[Message], dead: Message) -> list[str]:

@@ -28,7 +28,6 @@ Heard = Callable[[str, str], None]
 class Child:
     """One role; a crash of ours cannot kill it, its own end is seen by :meth:`Troupe.check`."""
 
-    name: str
     process: subprocess.Popen[str]
     listener: threading.Thread
 
@@ -46,16 +45,14 @@ class Troupe:
         command = [sys.executable, "-m", "kafka_orders", *arguments]
         environment = {**os.environ, **as_environment(self.settings), "PYTHONUNBUFFERED": "1", SUPERVISED: "1"}
         # A group of its own: Ctrl-C in the terminal is ours to pass on, once, not the children's twice.
-        apart: dict[str, object] = {"start_new_session": True}
-        if sys.platform == "win32":
-            apart = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        process: subprocess.Popen[str] = subprocess.Popen(  # type: ignore[call-overload]
+        flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # Windows, which passes over the session
+        process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, encoding="utf-8", errors="replace", **apart,
+            text=True, encoding="utf-8", errors="replace", start_new_session=True, creationflags=flags,
         )  # fmt: skip
         listener = threading.Thread(target=self._listen, args=(name, process.stdout), daemon=True)
         listener.start()
-        self.children[name] = Child(name, process, listener)
+        self.children[name] = Child(process, listener)
 
     def _listen(self, name: str, lines: IO[str]) -> None:
         for line in lines:

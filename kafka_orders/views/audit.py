@@ -19,7 +19,7 @@ from kafka_orders.domain.averages import EMPTY, Tally
 from kafka_orders.domain.errors import InvalidOrderError
 from kafka_orders.domain.headers import Link
 from kafka_orders.domain.order import Contract
-from kafka_orders.domain.records import Progress, Slot
+from kafka_orders.domain.records import OUTCOMES, Progress, Slot
 
 #: Values summed at once: bounds the memory of an audit.
 _CHUNK = 50_000
@@ -137,21 +137,15 @@ class Audit:
             for link in self.dead
             if link[3] > 0 and link not in self.retries
         ]
-        return _shortened(found)
+        return shortened(found)
 
     def _conservation(self, slot: Slot, seen: Seen) -> list[str]:
         told = seen.progress
-        pairs = {
-            "processed": (told.processed, seen.processed),
-            "retried": (told.retried, seen.retried),
-            "dead": (told.dead, seen.dead),
-            "skipped": (told.skipped, seen.skipped),
-        }
         if seen.log_start == 0 and self.links_complete:
             return [
                 f"{slot}: the state says {said} {name}, the topics say {found} ({said - found:+d})"
-                for name, (said, found) in pairs.items()
-                if said != found
+                for name in OUTCOMES
+                if (said := getattr(told, name)) != (found := getattr(seen, name))
             ]
         # Retention removed some: what is left must not be more than what was handled.
         if seen.handled > told.handled:
@@ -178,16 +172,12 @@ class Audit:
 
 
 def _doubled(links: Counter[Link], sentence: str) -> list[str]:
-    return _shortened(
-        [
-            f"{_name(link)} " + sentence.format(times=times, count=link[3])
-            for link, times in links.items()
-            if times > 1
-        ]
-    )
+    many = ((link, times) for link, times in links.items() if times > 1)
+    return shortened([f"{_name(link)} {sentence.format(times=times, count=link[3])}" for link, times in many])
 
 
-def _shortened(findings: list[str]) -> list[str]:
+def shortened(findings: list[str]) -> list[str]:
+    """Return the first findings of one kind, and how many more there are."""
     more = len(findings) - _TOLD
     return findings[:_TOLD] + ([f"... and {more} more of this kind"] if more > 0 else [])
 

@@ -12,7 +12,7 @@ from kafka_orders.domain.records import Slot
 from kafka_orders.domain.recovery import Bounds
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.diagnosis import Clock, Cluster
-from kafka_orders.log.topics import Fault
+from kafka_orders.log.topics import TopicSpec, faults, few
 from kafka_orders.views.lag import Lag
 
 #: What works, but not as well or as safely as it could, is a warning; what stops the pipeline or endangers
@@ -70,12 +70,11 @@ def limits(settings: Settings, broker: Mapping[str, str]) -> Told:
         yield PROBLEM, f"the broker has no group protocol {protocol}", "set KAFKA_ORDERS_GROUP_PROTOCOL=classic"
 
 
-def topics(
-    settings: Settings, cluster: Cluster, configs: Mapping[str, Mapping[str, str]], faults: Iterable[Fault]
-) -> Told:
+def topics(wanted: list[TopicSpec], cluster: Cluster, configs: Mapping[str, Mapping[str, str]]) -> Told:
     """Judge settings, partitions and copies of the topics."""
-    yield from ((PROBLEM, *one) for one in faults)
-    bands, brokers = settings.max_retries + 1, cluster.brokers
+    yield from ((PROBLEM, *one) for one in faults(wanted, configs))
+    counts, brokers = {name: one.partitions for name, one in cluster.topics.items()}, cluster.brokers
+    yield from ((WARNING, *one) for one in few(wanted, counts))
     for topic, one in cluster.topics.items():
         seen = f"topic {topic}: {one.partitions} partitions, {one.copies} copies on {brokers} brokers"
         if one.leaderless:
@@ -86,9 +85,6 @@ def topics(
         if one.copies >= 3 and configs[topic]["min.insync.replicas"] == "1":
             fix = f"kafka-configs --alter --topic {topic} --add-config min.insync.replicas={one.copies - 1}"
             yield WARNING, f"{seen}, min.insync.replicas 1: the loss of one broker can lose orders", fix
-        if topic == settings.retry_topic and one.partitions < bands:
-            fix = f"kafka-topics --alter --topic {topic} --partitions {settings.retry_partitions}"
-            yield WARNING, f"{seen} for {bands} delays: a short one waits behind a long one", fix
 
 
 def retention(
@@ -123,14 +119,9 @@ def transactions(held_back: Mapping[Slot, int], servers: str) -> Told:
     """Judge partitions whose readers are held back by a transaction that does not end."""
     for slot, offset in sorted(held_back.items()):
         seen = f"{slot}: a transaction stays open at offset {offset}; what lies behind it is read by nobody"
-        fix = (
-            f"end its producer, or: kafka-transactions.sh --bootstrap-server {servers} abort --topic {slot.topic}"
-        )
-        yield (
-            PROBLEM,
-            seen,
-            f"{fix} --partition {slot.partition} --start-offset {offset} (find-hanging lists them)",
-        )
+        place = f"--topic {slot.topic} --partition {slot.partition} --start-offset {offset}"
+        abort = f"kafka-transactions.sh --bootstrap-server {servers} abort {place} (find-hanging lists them)"
+        yield PROBLEM, seen, f"end its producer, or: {abort}"
 
 
 def clocks(seen: Clock) -> Told:

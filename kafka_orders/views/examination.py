@@ -45,9 +45,8 @@ def examine(settings: Settings, sources: Mapping[str, str]) -> Iterator[Finding]
         await_broker(connection_of(settings), Patience(limit=_ANSWER_SECONDS), heard)
     except (NoBrokerError, BrokerError):
         why, fix = unreached(heard)
-        yield Finding(
-            "broker", PROBLEM, f"none answers at {settings.bootstrap_servers}: {why}", fix.replace("\n", " ")
-        )
+        seen = f"none answers at {settings.bootstrap_servers}: {why}"
+        yield Finding("broker", PROBLEM, seen, fix.replace("\n", " "))
     else:
         yield from _Examination(settings).findings()
 
@@ -104,8 +103,7 @@ class _Examination:
         yield from doctor.limits(self.settings, self.cluster.settings)
 
     def _topics(self) -> Told:
-        faults = topics.faults(self.specs, self.configs)
-        return doctor.topics(self.settings, self.cluster, self.configs, faults)
+        return doctor.topics(self.specs, self.cluster, self.configs)
 
     def _groups(self) -> Told:
         settings = self.settings

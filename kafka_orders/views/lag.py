@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
 
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.recovery import Bounds
@@ -54,17 +55,14 @@ def lags(settings: Settings, admin: Admin, reader: Reader, now_ms: int) -> list[
 
 
 def totals(lags: Iterable[Lag]) -> list[Lag]:
-    """Return one sum per group and topic, with partition -1; unknown where a part of it is."""
-    sums: dict[tuple[str, str], Lag] = {}
-    for one in lags:
-        key = (one.group, one.slot.topic)
-        held = sums.get(key)
-        if held is None:
-            sums[key] = Lag(one.group, Slot(one.slot.topic, -1), None, 0, one.lag, one.waiting)
-        else:
-            waiting = None if held.waiting is None or one.waiting is None else held.waiting + one.waiting
-            sums[key] = Lag(held.group, held.slot, None, 0, held.lag + one.lag, waiting)
-    return list(sums.values())
+    """Return one sum per group and topic, which stand together, with partition -1; unknown where a part is."""
+    sums = []
+    for (group, topic), parts in groupby(lags, lambda one: (one.group, one.slot.topic)):
+        known = [(one.lag, one.waiting) for one in parts]
+        waits = [waiting for _, waiting in known if waiting is not None]
+        waiting = sum(waits) if len(waits) == len(known) else None
+        sums.append(Lag(group, Slot(topic, -1), None, 0, sum(lag for lag, _ in known), waiting))
+    return sums
 
 
 def _of_group(

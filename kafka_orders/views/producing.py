@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,10 +13,8 @@ from kafka_orders.views.console import LINES_PER_SECOND
 class ProducerConsole:
     """Told of every delivery report; prints at most about 20 lines a second."""
 
-    def __init__(
-        self, write: Callable[[str], None] | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._write, self._clock = write or _print, clock
+    def __init__(self, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self._write, self._clock = write, clock
         self._window, self._lines, self._more = clock(), 0, 0
 
     def __call__(self, order: Mapping[str, Any], report: Report) -> None:
@@ -35,8 +32,3 @@ class ProducerConsole:
             self._write(f"{told}  delivered to {report.place}")
         else:
             self._more += 1
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()

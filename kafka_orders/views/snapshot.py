@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from kafka_orders.domain.averages import Tally, merge_all
-from kafka_orders.domain.records import Progress, Slot, StateKey, load_progress, load_shard, parse_key
+from kafka_orders.domain.records import Progress, Slot, load_progress, load_shard, parse_key
 from kafka_orders.domain.recovery import Bounds
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.message import Message
@@ -59,33 +59,25 @@ class Snapshot:
         key, value = parse_key(message.key()), message.value()
         if key is None:
             return
-        if value is None:
-            self._forget(key, rest_only=rest_only)
-        elif key.product is None:
+        if key.product is None:
             if not rest_only:
-                self._progressed(key.slot, load_progress(value))
-        else:
-            self._counted(key, value, rest_only=rest_only)
+                self._progressed(key.slot, value)
+        elif value is not None:
+            shard, held = load_shard(value), self.slots.get(key.slot)
+            if held is None:
+                # Compaction may have kept an old shard before the newest progress record of its slot.
+                self._orphans.setdefault(key.slot, {})[key.product] = shard.tally
+            elif not rest_only or shard.next_offset == held.progress.next_offset:
+                held.shards[key.product] = shard.tally
 
-    def _progressed(self, slot: Slot, progress: Progress) -> None:
+    def _progressed(self, slot: Slot, value: bytes | None) -> None:
         held = self.slots.get(slot)
-        if held is None:
-            self.slots[slot] = SlotState(progress, self._orphans.pop(slot, {}))
+        if value is None:
+            self.slots.pop(slot, None)
+        elif held is None:
+            self.slots[slot] = SlotState(load_progress(value), self._orphans.pop(slot, {}))
         else:
-            held.progress = progress
-
-    def _counted(self, key: StateKey, value: bytes, *, rest_only: bool) -> None:
-        shard, product = load_shard(value), key.product or ""
-        held = self.slots.get(key.slot)
-        if held is None:
-            # Compaction may have kept an old shard before the newest progress record of its slot.
-            self._orphans.setdefault(key.slot, {})[product] = shard.tally
-        elif not rest_only or shard.next_offset == held.progress.next_offset:
-            held.shards[product] = shard.tally
-
-    def _forget(self, key: StateKey, *, rest_only: bool) -> None:
-        if not rest_only and key.product is None:
-            self.slots.pop(key.slot, None)
+            held.progress = load_progress(value)
 
     def products(self) -> dict[str, Tally]:
         """Return the tally of each product, merged over all partitions of main and retry."""

@@ -17,11 +17,10 @@ from kafka_orders.domain.recovery import Bounds
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.message import Message, link_of, offset_of, slot_of
-from kafka_orders.log.patience import Patience
 from kafka_orders.log.reader import Reader
-from kafka_orders.pipeline.startup import connection_of, contact
+from kafka_orders.pipeline.startup import readers
 from kafka_orders.views.audit import Audit, Seen
-from kafka_orders.views.snapshot import Snapshot
+from kafka_orders.views.snapshot import SlotState, Snapshot
 from kafka_orders.views.verify_agreement import Agreement, Offsets, Origins
 
 #: Told of what is read, with the records expected and, then, how many more are done.
@@ -35,7 +34,7 @@ _TELL_EVERY = 1000
 class Row:
     """One source partition in the verdict."""
 
-    slot: Slot
+    partition: Slot
     next_offset: int
     processed: int
     retried: int
@@ -48,9 +47,9 @@ class Row:
 class Verdict:
     """What was proved, and what was not."""
 
-    findings: list[str]
-    rows: list[Row]
     deep: bool
+    findings: list[str]
+    partitions: list[Row]
     counted: int
     waiting: int
     dead: int
@@ -93,96 +92,65 @@ def verify(
         NoBrokerError: nobody answers.
         BrokerError: a topic does not exist.
     """
-    contact(settings)
-    patience = Patience(limit=_READ_SECONDS)
-    connection = connection_of(settings)
-    admin, reader = Admin(connection, patience), Reader(connection, patience)
-    try:
-        sight = _look(settings, admin, reader)
-        audit = Audit(decode if deep and sight.links_complete else None, contract or Contract())
-        audit.links_complete = sight.links_complete
-        return _Verification(settings, reader, sight, audit, progress).run(deep=deep)
-    finally:
-        reader.close()
+    with readers(settings, _READ_SECONDS) as (admin, reader):
+        seen = _Verification(settings, admin, reader, progress)
+        audit = Audit(decode if deep and seen.links_complete else None, contract or Contract())
+        audit.links_complete = seen.links_complete
+        return seen.judged(audit, deep=deep)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """The committed state, and how far the topics have to be read to judge it."""
+class _Verification:
+    """The committed state, and how far the topics have to be read to judge it; then the reading."""
 
-    state: Snapshot
-    sources: Mapping[str, dict[Slot, Bounds]]
-    #: Ends of orders taken after all other bounds.
-    last_ends: dict[Slot, Bounds]
-    agreements: list[Agreement]
-    #: Retention removed no link: what has none was not routed. Else only the state can tell.
-    links_complete: bool
+    def __init__(self, settings: Settings, admin: Admin, reader: Reader, progress: Progressed) -> None:
+        self.settings, self.reader, self.progress = settings, reader, progress
+        groups = {settings.topic: settings.group, settings.retry_topic: settings.retry_group}
+        self.state = Snapshot(admin, reader, settings.averages_topic)
+        slots = {topic: admin.slots(topic) for topic in (*groups, settings.dlq_topic)}
 
+        def committed() -> dict[str, Offsets]:
+            return {topic: admin.committed(group, slots[topic]) for topic, group in groups.items()}
 
-def _look(settings: Settings, admin: Admin, reader: Reader) -> _Sight:
-    groups = {settings.topic: settings.group, settings.retry_topic: settings.retry_group}
-    state = Snapshot(admin, reader, settings.averages_topic)
-    slots = {topic: admin.slots(topic) for topic in (*groups, settings.dlq_topic)}
-
-    def committed() -> dict[str, Offsets]:
-        return {topic: admin.committed(group, slots[topic]) for topic, group in groups.items()}
-
-    before = committed()
-    state.refresh()
-    after = committed()
-    # Bounds after the state: every link that the state's transactions wrote lies below them.
-    sources = {topic: admin.bounds(found) for topic, found in slots.items()}
-    links = (sources[settings.retry_topic], sources[settings.dlq_topic])
-    return _Sight(
-        state,
-        sources,
-        admin.bounds(slots[settings.topic]),
-        [
+        before = committed()
+        self.state.refresh()
+        after = committed()
+        # Bounds after the state: every link that the state's transactions wrote lies below them.
+        self.sources = {topic: admin.bounds(found) for topic, found in slots.items()}
+        #: Ends of orders taken after all other bounds.
+        self.last_ends = admin.bounds(slots[settings.topic])
+        self.agreements = [
             Agreement(topic, group, len(slots[topic]), before[topic], after[topic])
             for topic, group in groups.items()
-        ],
-        links_complete=all(one.start == 0 for bounds in links for one in bounds.values()),
-    )
+        ]
+        links = (self.sources[settings.retry_topic], self.sources[settings.dlq_topic])
+        #: Retention removed no link: what has none was not routed. Else only the state can tell.
+        self.links_complete = all(one.start == 0 for bounds in links for one in bounds.values())
 
-
-@dataclass(frozen=True, slots=True)
-class _Verification:
-    settings: Settings
-    reader: Reader
-    sight: _Sight
-    audit: Audit
-    progress: Progressed
-
-    def run(self, *, deep: bool) -> Verdict:
-        settings, sources = self.settings, self.sight.sources
-        self._links(sources[settings.dlq_topic], dead=True)
-        self._links(sources[settings.retry_topic], dead=False)
-        origins = Origins(settings.topic, sources[settings.topic], self.sight.last_ends)
-        origins.links(self.audit.retries, self.audit.dead)
+    def judged(self, audit: Audit, *, deep: bool) -> Verdict:
+        """Read the topics, and return what they prove."""
+        settings, sources = self.settings, self.sources
+        for topic in (settings.dlq_topic, settings.retry_topic):
+            for message in self._read(sources[topic]):
+                audit.link(link_of(message), dead=topic == settings.dlq_topic)
+        origins = Origins(settings.topic, sources[settings.topic], self.last_ends)
+        origins.links(audit.retries, audit.dead)
         for topic in (settings.topic, settings.retry_topic):
-            self._records(sources[topic], origins)
-        states = {slot: held.progress for slot, held in self.sight.state.slots.items()}
-        findings = [told for one in self.sight.agreements for told in one.findings(states)]
-        return self._verdict(findings + origins.findings() + self.audit.findings(), deep=deep)
+            self._records(sources[topic], audit, origins)
+        states = {slot: held.progress for slot, held in self.state.slots.items()}
+        findings = [told for one in self.agreements for told in one.findings(states)]
+        return self._verdict(findings + origins.findings() + audit.findings(), audit.slots, deep=deep)
 
-    def _links(self, bounds: dict[Slot, Bounds], *, dead: bool) -> None:
-        for message in self._read(bounds):
-            self.audit.link(link_of(message), dead=dead)
-
-    def _records(self, bounds: dict[Slot, Bounds], origins: Origins) -> None:
+    def _records(self, bounds: dict[Slot, Bounds], audit: Audit, origins: Origins) -> None:
         from_orders = next(iter(bounds)).topic == self.settings.topic
         for slot, found in bounds.items():
-            held = self.sight.state.slots.get(slot)
-            nothing = Progress("", found.start)
-            self.audit.partition(
-                slot, held.progress if held else nothing, held.shards if held else {}, found.start
-            )
+            held = self.state.slots.get(slot) or SlotState(Progress("", found.start))
+            audit.partition(slot, held.progress, held.shards, found.start)
         for message in self._read(bounds):
             slot, offset = slot_of(message), offset_of(message)
             if from_orders:
                 origins.record(slot, offset)
             link = (*slot, offset, 0) if from_orders else link_of(message)
-            self.audit.record(slot, offset, link, message.value())
+            audit.record(slot, offset, link, message.value())
 
     def _read(self, bounds: dict[Slot, Bounds]) -> Iterator[Message]:
         topic = next(iter(bounds)).topic
@@ -195,20 +163,20 @@ class _Verification:
             yield message
         self.progress(topic, total, number % _TELL_EVERY)
 
-    def _verdict(self, findings: list[str], *, deep: bool) -> Verdict:
-        seen, settings = self.audit.slots, self.settings
-        rows = [_row(slot, one, proved=self.sight.links_complete) for slot, one in sorted(seen.items())]
+    def _verdict(self, findings: list[str], seen: Mapping[Slot, Seen], *, deep: bool) -> Verdict:
+        settings = self.settings
+        rows = [_row(slot, one, proved=self.links_complete) for slot, one in sorted(seen.items())]
         since = sum(one.dead_since for one in seen.values())
         return Verdict(
-            findings=findings,
-            rows=rows,
             deep=deep,
+            findings=findings,
+            partitions=rows,
             counted=sum(row.processed for row in rows),
-            waiting=sum(row.unread for row in rows if row.slot.topic == settings.retry_topic),
+            waiting=sum(row.unread for row in rows if row.partition.topic == settings.retry_topic),
             dead=sum(row.dead for row in rows) + since,
             skipped=sum(row.skipped for row in rows),
-            unread=sum(row.unread for row in rows if row.slot.topic == settings.topic),
-            not_provable=sum(one.start for found in self.sight.sources.values() for one in found.values()),
+            unread=sum(row.unread for row in rows if row.partition.topic == settings.topic),
+            not_provable=sum(one.start for found in self.sources.values() for one in found.values()),
         )
 
 

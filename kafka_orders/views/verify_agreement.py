@@ -7,16 +7,13 @@ letter of an order that never was would pass as nothing at all.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kafka_orders.domain.headers import Link
 from kafka_orders.domain.records import Progress, Slot
 from kafka_orders.domain.recovery import Bounds
-
-#: Findings of one kind that are told one by one; the rest is counted.
-_TOLD = 20
+from kafka_orders.views.audit import shortened
 
 Offsets = Mapping[Slot, int | None]
 
@@ -37,27 +34,23 @@ class Agreement:
 
     def findings(self, states: Mapping[Slot, Progress]) -> list[str]:
         """Return where the state is another's, is lost, or disagrees with the committed offsets."""
-        found = [
-            f"{slot}: the state counts it up to offset {states[slot].next_offset}, but {self.topic} has only"
-            f" {self.partitions} partitions: it was deleted and created again"
-            for slot in sorted(states)
-            if slot.topic == self.topic and slot.partition >= self.partitions
-        ]
-        for partition in range(self.partitions):
-            slot = Slot(self.topic, partition)
-            told = self._of(slot, states.get(slot))
-            found += [f"{slot}: {told}"] if told else []
-        return found
+        slots = {Slot(self.topic, partition) for partition in range(self.partitions)}
+        slots |= {slot for slot in states if slot.topic == self.topic}
+        return [f"{slot}: {told}" for slot in sorted(slots) if (told := self._of(slot, states.get(slot)))]
 
     def _of(self, slot: Slot, state: Progress | None) -> str:
         before, after = self.before.get(slot), self.after.get(slot)
         if state is None:
-            # Committed offset 0 is no progress: nothing was counted that could be lost.
+            if not before:  # committed offset 0 is no progress: nothing was counted that could be lost
+                return ""
             return (
                 f"group {self.group} has committed offset {before}, but there is no state: what it counted"
                 " is in no average"
-                if before
-                else ""
+            )
+        if slot.partition >= self.partitions:
+            return (
+                f"the state counts it up to offset {state.next_offset}, but {self.topic} has only"
+                f" {self.partitions} partitions: it was deleted and created again"
             )
         if state.group != self.group:
             return f"the state was written by group {state.group}, not by {self.group}"
@@ -84,34 +77,27 @@ class Origins:
 
     def __init__(self, topic: str, read: Mapping[Slot, Bounds], ends: Mapping[Slot, Bounds]) -> None:
         self._topic, self._read, self._ends = topic, read, ends
-        self._open: defaultdict[Slot, set[int]] = defaultdict(set)
-        self._strangers: set[tuple[Slot, int]] = set()
+        self._alone: set[tuple[Slot, int]] = set()
 
     def links(self, retries: Iterable[Link], dead: Iterable[Link]) -> None:
         """Tell of all links; only first hops count here, the audit checks the later ones."""
         for first, links in ((1, retries), (0, dead)):
             for topic, partition, offset, count in links:
-                if topic == self._topic and count == first:
-                    self._link(Slot(topic, partition), offset)
+                slot = Slot(topic, partition)
+                if topic == self._topic and count == first and not self._is_aside(slot, offset):
+                    self._alone.add((slot, offset))
 
-    def _link(self, slot: Slot, offset: int) -> None:
-        read, ends = self._read.get(slot), self._ends.get(slot)
-        if read is None or ends is None or offset >= ends.end:
-            self._strangers.add((slot, offset))
-        elif read.start <= offset < read.end:
-            self._open[slot].add(offset)
+    def _is_aside(self, slot: Slot, offset: int) -> bool:
+        """Say whether an order was removed by retention, or is younger than this reading."""
+        if slot not in self._read or slot not in self._ends:
+            return False
+        return offset < self._read[slot].start or self._read[slot].end <= offset < self._ends[slot].end
 
     def record(self, slot: Slot, offset: int) -> None:
         """Tell of an order that is there."""
-        if slot in self._open:
-            self._open[slot].discard(offset)
+        self._alone.discard((slot, offset))
 
     def findings(self) -> list[str]:
         """Return links whose order does not exist; ask when all orders were read."""
-        alone = self._strangers | {(slot, offset) for slot, left in self._open.items() for offset in left}
-        found = [
-            f"order {slot}/{offset} waits for a retry or is dead, but there is no such order"
-            for slot, offset in sorted(alone)
-        ]
-        more = len(found) - _TOLD
-        return found[:_TOLD] + ([f"... and {more} more of this kind"] if more > 0 else [])
+        told = "waits for a retry or is dead, but there is no such order"
+        return shortened([f"order {slot}/{offset} {told}" for slot, offset in sorted(self._alone)])

@@ -97,7 +97,7 @@ def test_what_is_wrong_is_found_in_one_go(line: Pipeline) -> None:
     assert told[4] == f"topic {averages}: cleanup.policy is delete, should be compact"
     warnings = of(found, "warning")
     assert [check for check, _ in warnings] == ["topics", "groups", "retention"]
-    assert "8 partitions, 1 copies on 1 brokers for 10 delays" in warnings[0][1]
+    assert "has 8 partitions, so short delays wait behind long ones" in warnings[0][1]
     assert warnings[2][1].startswith(f"{settings.topic}/1: unread orders have passed half")
 
 

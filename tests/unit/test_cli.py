@@ -13,7 +13,6 @@ from kafka_orders.cli.roles import load_handler
 from kafka_orders.domain.errors import (
     KafkaOrdersError,
     NoBrokerError,
-    NotProvenError,
     SettingsError,
     StateMismatchError,
 )
@@ -118,7 +117,7 @@ def test_an_unknown_setting_is_a_usage_error(arguments, files, says, tmp_path, m
     [
         (KafkaOrdersError("it broke"), 1, "error: it broke"),
         (NoBrokerError(), 3, "error: No Kafka broker answers."),
-        (StateMismatchError("gone"), 4, "error: gone"), (NotProvenError("lost"), 5, "error: lost"),
+        (StateMismatchError("gone"), 4, "error: gone"),
         (KeyboardInterrupt(), 130, "interrupted"), (click.ClickException("no"), 1, "Error: no"),
     ],
 )  # fmt: skip

@@ -15,6 +15,7 @@ from kafka_orders.domain.records import Slot
 from kafka_orders.log.producer import Report
 from kafka_orders.pipeline.batch import Batch, Counted, Routed
 from kafka_orders.pipeline.state import State
+from kafka_orders.programs import write_line
 from kafka_orders.views import logs
 from kafka_orders.views.console import LINES_PER_SECOND, Console, failure_line, name_of
 from kafka_orders.views.logs import JsonFormatter
@@ -148,7 +149,7 @@ def test_orders_that_were_not_delivered_are_all_told() -> None:
 
 def test_the_producer_prints_to_stdout(capsys) -> None:
     """Its lines are its data."""
-    ProducerConsole()(ORDER, Report("orders/1/5", None))
+    ProducerConsole(write_line)(ORDER, Report("orders/1/5", None))
     assert capsys.readouterr() == ("x  A  1.00  delivered to orders/1/5\n", "")
 
 

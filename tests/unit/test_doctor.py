@@ -89,8 +89,9 @@ def test_the_new_protocol_is_known_by_its_name() -> None:
 def test_partitions_and_copies(brokers: int, layout: Layout, in_sync: str, expected: list[str]) -> None:
     """One copy where there could be more, a single one in sync, no leader, fewer partitions than delays."""
     cluster = Cluster(brokers, {}, {"orders_retry": layout})
-    configs = {"orders_retry": {"min.insync.replicas": in_sync}}
-    assert levels(doctor.topics(Settings(), cluster, configs, [])) == expected
+    wanted = [one for one in specs(Settings()) if one.name == "orders_retry"]
+    configs = {"orders_retry": {**wanted[0].config, "min.insync.replicas": in_sync}}
+    assert levels(doctor.topics(wanted, cluster, configs)) == expected
 
 
 def test_room_for_headers_is_counted_from_what_orders_takes() -> None:

@@ -16,8 +16,8 @@ GOOD = {"orderId": "a", "product": "Item1", "price": 1.5}
 
 def test_a_good_order_gives_product_and_price() -> None:
     """Zero is a price."""
-    assert Contract().validate(GOOD) == ("Item1", 1.5)
-    assert Contract().validate({**GOOD, "price": 0.0}) == ("Item1", 0.0)
+    assert Contract().validator()(GOOD) == ("Item1", 1.5)
+    assert Contract().validator()({**GOOD, "price": 0.0}) == ("Item1", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -31,14 +31,14 @@ def test_a_good_order_gives_product_and_price() -> None:
 def test_what_cannot_be_counted_is_invalid(change, says) -> None:
     """The message names the field."""
     with pytest.raises(InvalidOrderError, match=says):
-        Contract().validate({**GOOD, **change})
+        Contract().validator()({**GOOD, **change})
 
 
 @pytest.mark.parametrize("field", ["price", "product", "orderId"])
 def test_a_missing_field_is_invalid(field) -> None:
     """And named."""
     with pytest.raises(InvalidOrderError, match=field):
-        Contract().validate({key: value for key, value in GOOD.items() if key != field})
+        Contract().validator()({key: value for key, value in GOOD.items() if key != field})
 
 
 def raised(error: Exception, where: int = 1) -> Exception:

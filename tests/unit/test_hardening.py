@@ -75,12 +75,12 @@ def test_a_partial_of_what_never_runs_is_refused(handler) -> None:
 def test_what_is_no_mapping_is_an_invalid_order(decoded) -> None:
     """A decoder of JSON may return anything."""
     with pytest.raises(InvalidOrderError):
-        Contract().validate(decoded)
+        Contract().validator()(decoded)
 
 
 def test_what_validation_lets_through_can_be_written() -> None:
     """An Avro decimal is decoded to Decimal; the worker dies when it writes its shard."""
-    _, value = Contract().validate({"orderId": "a", "product": "A", "price": Decimal("1.5")})
+    _, value = Contract().validator()({"orderId": "a", "product": "A", "price": Decimal("1.5")})
     assert load_shard(dump_shard(tally([value]), 1)).tally == tally([1.5])
 
 
@@ -88,8 +88,8 @@ def test_a_product_that_is_not_unicode_is_invalid() -> None:
     """JSON decodes half a surrogate pair, which no state key can hold."""
     found = {"orderId": "a", "product": json.loads('"\\ud800"'), "price": 1.0}
     with pytest.raises(InvalidOrderError, match="not Unicode"):
-        Contract().validate(found)
-    product, _ = Contract().validate({**found, "product": "Größe/1"})
+        Contract().validator()(found)
+    product, _ = Contract().validator()({**found, "product": "Größe/1"})
     assert parse_key(shard_key(Slot("orders", 0), product)) == (Slot("orders", 0), "Größe/1")
 
 

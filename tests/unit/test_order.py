@@ -18,41 +18,41 @@ def test_a_price_counts_exactly_when_it_is_finite_and_zero_or_more(price) -> Non
     """Every double, on both sides of the limits."""
     order = {**GOOD, "price": price}
     if math.isfinite(price) and 0 <= price < LARGEST_VALUE:
-        assert Contract().validate(order) == ("Item1", price)
+        assert Contract().validator()(order) == ("Item1", price)
     else:
         with pytest.raises(InvalidOrderError, match="price is"):
-            Contract().validate(order)
+            Contract().validator()(order)
 
 
 def test_the_limits_are_where_they_are_said_to_be() -> None:
     """Zero and the last double below the largest are in; the largest itself and the first negative are out."""
     for price in (0.0, -0.0, math.nextafter(LARGEST_VALUE, 0)):
-        assert Contract().validate({**GOOD, "price": price}) == ("Item1", price)
+        assert Contract().validator()({**GOOD, "price": price}) == ("Item1", price)
     for price in (LARGEST_VALUE, -5e-324):
         with pytest.raises(InvalidOrderError):
-            Contract().validate({**GOOD, "price": price})
+            Contract().validator()({**GOOD, "price": price})
 
 
 def test_a_contract_of_other_fields() -> None:
     """Id, value and group are named by the app; without an id field none is asked for."""
     contract = Contract(id_field="no", value_field="weight", group_by="region")
-    assert contract.validate({"no": "1", "weight": 2.0, "region": "EU"}) == ("EU", 2.0)
+    assert contract.validator()({"no": "1", "weight": 2.0, "region": "EU"}) == ("EU", 2.0)
     with pytest.raises(InvalidOrderError, match="field no is empty"):
-        contract.validate({"no": "", "weight": 2.0, "region": "EU"})
+        contract.validator()({"no": "", "weight": 2.0, "region": "EU"})
     with pytest.raises(InvalidOrderError, match="field no is missing"):
-        contract.validate({"weight": 2.0, "region": "EU"})
-    assert Contract(id_field=None).validate({"product": "A", "price": 1.0}) == ("A", 1.0)
+        contract.validator()({"weight": 2.0, "region": "EU"})
+    assert Contract(id_field=None).validator()({"product": "A", "price": 1.0}) == ("A", 1.0)
 
 
 @pytest.mark.parametrize(("group", "expected"), [(7, "7"), (None, "None"), ("", ""), ("a/b", "a/b")])
 def test_a_group_is_a_text(group, expected) -> None:
     """Averages are kept by text keys."""
-    found = Contract().validate({**GOOD, "product": group})[0]
+    found = Contract().validator()({**GOOD, "product": group})[0]
     assert (found, type(found)) == (expected, str)
 
 
 def test_a_long_value_is_cut_in_the_complaint() -> None:
     """The message stays readable."""
     with pytest.raises(InvalidOrderError) as refused:
-        Contract().validate({**GOOD, "price": "9" * 10_000})
+        Contract().validator()({**GOOD, "price": "9" * 10_000})
     assert len(str(refused.value)) < 200

@@ -97,7 +97,7 @@ def test_another_topics_links_are_none_of_its_business() -> None:
 
 
 def verdict(*, not_provable: int, findings=()) -> Verdict:
-    return Verdict(list(findings), [], True, 3, 0, 1, 0, 0, not_provable)
+    return Verdict(True, list(findings), [], 3, 0, 1, 0, 0, not_provable)
 
 
 def test_a_verdict_claims_only_what_was_proved() -> None:
