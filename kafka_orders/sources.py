@@ -17,7 +17,15 @@ import platformdirs
 from dotenv import dotenv_values
 
 from kafka_orders.domain.errors import SettingsError
-from kafka_orders.domain.settings import DECLARED, Layer, Settings, build, env_name, refuse_shared_topics
+from kafka_orders.domain.settings import (
+    DECLARED,
+    FileContent,
+    Layer,
+    Settings,
+    build,
+    env_name,
+    refuse_shared_topics,
+)
 
 TOML_NAME = "kafka-orders.toml"
 DOTENV_NAME = ".env"
@@ -100,7 +108,8 @@ def _contents(values: dict[str, Any], source: str) -> dict[str, Any]:
             why = getattr(error, "strerror", "it is not UTF-8 text")  # nothing of its content
             raise SettingsError(f"{source}: {env_name(key)}: {path} cannot be read ({why})") from None
         if held:  # empty is not set, as in the environment itself
-            values[name] = held.splitlines() if name == "kafka" and not held.startswith("{") else held
+            lines = name == "kafka" and not held.startswith("{")
+            values[name] = held.splitlines() if lines else FileContent(held)
     return values
 
 

@@ -84,12 +84,15 @@ def doubt(progress: Progress, parents: Iterable[tuple[int, Link]], retries: Set[
     figure of the progress has to be found below ``next_offset``, and no child of a record at or beyond it.
     """
     handled = retried = died = 0
+    latest: dict[tuple[str, int, int], int] = {}
+    for *origin, count in retries:
+        latest[tuple(origin)] = max(count, latest.get(tuple(origin), 0))  # type: ignore[index, arg-type]
     for offset, link in parents:
         was_retried, was_dead = (*link[:3], link[3] + 1) in retries, link in dead
         if offset < progress.next_offset:
             handled, retried, died = handled + 1, retried + was_retried, died + was_dead
-        elif was_retried or was_dead:
-            return f"record {offset} beyond it has been {'retried' if was_retried else 'found dead'} already"
+        elif latest.get(link[:3], 0) > link[3] or was_dead:
+            return f"record {offset} beyond it has been {'found dead' if was_dead else 'retried'} already"
     found, told = (handled, retried, died), (progress.handled, progress.retried, progress.dead)
     names = "handled, retried and dead"
     return "" if found == told else f"the topics tell of {found} records {names} below it, the state of {told}"

@@ -16,6 +16,13 @@ from typing import Any
 from kafka_orders.domain.errors import RefusedError, SettingsError
 from kafka_orders.domain.policy import RetryPolicy
 
+
+class FileContent(str):
+    """A value that a file held, which no error repeats."""
+
+    __slots__ = ()
+
+
 ENV_PREFIX = "KAFKA_ORDERS_"
 #: Where brokers are asked for when nothing else is said.
 DEFAULT_BOOTSTRAP = "localhost:9092"
@@ -178,27 +185,30 @@ def redacted(settings: Settings) -> dict[str, Any]:
 
 
 def _is_secret(name: str) -> bool:
-    return any(part in name for part in _SECRET) and not name.endswith((".location", ".url", ".id"))
+    return any(part in name for part in _SECRET) and not name.endswith((".location", ".file", ".url", ".id"))
 
 
 def _value(name: str, raw: Any, source: str) -> Any:
     declared = DECLARED[name]
+    # A client property may be a password, and so may what a file holds: it is not repeated, the cause not chained.
+    shown = "..." if name == "kafka" or isinstance(raw, FileContent) else repr(raw)
     try:
         value = _convert(name, str(declared.type), raw)
     except (TypeError, ValueError, AttributeError, OverflowError):
-        # A client property may be a password: its value is not repeated, and the cause not chained.
-        shown = "..." if name == "kafka" else repr(raw)
         raise SettingsError(f"{source}: {name} = {shown} is not {_kind(str(declared.type))}") from None
-    for secret in filter(_is_secret, value if (name, source) == ("kafka", "command line") else ()):
+    on_argv = (
+        [*value, *_PAIRS.findall(" ".join(value.values()))] if (name, source) == ("kafka", "command line") else []
+    )
+    for secret in filter(_is_secret, on_argv):
         where = "in KAFKA_ORDERS_KAFKA, in .env, or in a file that KAFKA_ORDERS_KAFKA_FILE names"
         raise SettingsError(f"{source}: {secret} is a secret that all can read there: set it {where}")
     rules = declared.metadata
     if "choices" in rules and value not in rules["choices"]:
-        raise SettingsError(f"{source}: {name} = {raw!r} is none of {', '.join(rules['choices'])}")
+        raise SettingsError(f"{source}: {name} = {shown} is none of {', '.join(rules['choices'])}")
     # Written so that NaN, which compares false with everything, is refused too.
     if "least" in rules and not (rules["least"] <= value <= rules.get("most", float("1e300"))):
         most = f" to {rules['most']}" if "most" in rules else " or more"
-        raise SettingsError(f"{source}: {name} = {raw!r} is not {rules['least']}{most}")
+        raise SettingsError(f"{source}: {name} = {shown} is not {rules['least']}{most}")
     return value
 
 
@@ -211,7 +221,7 @@ def _convert(name: str, kind: str, raw: Any) -> Any:
         parts = raw.split(",") if isinstance(raw, str) else list(raw)
         return tuple(part.strip() for part in parts if part.strip())
     if name == "kafka":
-        return _properties(raw)
+        return _one_spelling(_properties(raw))
     if not isinstance(raw, str):
         raise TypeError(raw)
     return raw
@@ -228,6 +238,10 @@ def _properties(raw: Any) -> dict[str, str]:
     return dict(_pair(part) for part in parts if part.strip() and not part.lstrip().startswith("#"))
 
 
+def _one_spelling(properties: dict[str, str]) -> dict[str, str]:
+    return {_ALIASES.get(name, name): value for name, value in properties.items()}
+
+
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
     """Yield the properties of a table: TOML reads a dotted key as a table in a table."""
     for key, value in table.items():
@@ -235,6 +249,12 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, str(value).lower() if isinstance(value, bool) else str(value)
+
+
+#: A name that looks like a property's, inside of another's value.
+_PAIRS = re.compile(r",\s*([\w.-]+)=")
+#: Two spellings of librdkafka for one property; as two they would not be merged.
+_ALIASES = {"sasl.mechanisms": "sasl.mechanism"}
 
 
 def _pair(part: str) -> tuple[str, str]:

@@ -151,6 +151,7 @@ class Connection:
             "transactional.id": transactional_id,
             "transaction.timeout.ms": TRANSACTION_TIMEOUT_MS,
             "retry.backoff.ms": RETRY_BACKOFF_MS,
+            "retry.backoff.max.ms": 2 * RETRY_BACKOFF_MS,  # a smaller one would take the other's place
             "enable.idempotence": True,
         }
 
@@ -183,11 +184,11 @@ def made(kind: Callable[[ClientConfig], T], config: ClientConfig) -> T:
         ) from None
 
 
-def dispose(handle: object) -> None:
-    """Destroy a client off the caller's thread: librdkafka joins its threads, which can take a second.
+def dispose(*handles: object) -> None:
+    """Destroy clients off the caller's thread: librdkafka joins its threads, which can take a second.
 
-    ``close()`` is not used: it waits without limit when the coordinator is gone. The caller drops its own
-    reference afterwards.
+    ``close()`` is not used: it waits without limit when the coordinator is gone. Where the caller keeps a
+    reference for longer than this takes, the client is destroyed on its thread after all.
     """
-    holder = [handle]
+    holder = list(handles)
     threading.Thread(target=holder.clear, name="dispose-client", daemon=True).start()

@@ -30,7 +30,13 @@ class Patience:
         self._said = 0.0
 
     def over(self) -> None:
-        """Tell that what was waited for is there."""
+        """Tell that what was waited for is there.
+
+        Raises:
+            StopRequested: a stop was asked for; reading a long log is waiting, too.
+        """
+        if self._stopping():
+            raise StopRequested("read on")
         if self._said:
             self._say(f"the broker answers again after {self._clock() - (self._since or 0.0):.1f} s")
         self._since, self._said = None, 0.0

@@ -80,6 +80,7 @@ class TransactionalProducer:
         self._stand_by()
         self._suspect, self._used = "start", False
         self._fenced_at: float | None = None
+        self._began = 0.0
         self._delivery_error: KafkaError | None = None
         self._unsent: set[str] = set()
         #: (log append time in epoch ms, monotonic seconds) of the newest acknowledged record.
@@ -111,10 +112,10 @@ class TransactionalProducer:
         return True
 
     def _replace(self) -> None:
-        old, self._current = self._current, None
-        if old is not None:
-            old.purge()
-            dispose(old)
+        if self._current is not None:
+            self._current.purge()
+            holder, self._current = [self._current], None  # the only reference: it is destroyed over there
+            threading.Thread(target=holder.clear, name="dispose-client", daemon=True).start()
         self._current = self._initialised()
         self._stand_by()
         self._suspect, self._used, self._delivery_error, self._unsent = "", False, None, set()
@@ -165,7 +166,7 @@ class TransactionalProducer:
             raise ValueError("renew() comes before transact()")
         if self._renew_always and self._used:
             self._replace()  # not straight after the last commit, whose markers may still be being written
-        producer, self._used = self._current, True
+        producer, self._used, self._began = self._current, True, time.monotonic()
         try:
             producer.begin_transaction()  # 3. begin
             for record in records:  # 4. route, 5. write
@@ -253,9 +254,10 @@ class TransactionalProducer:
         topics = " or ".join(sorted(self._unsent or {one.topic for one in offsets}))
         if refusal := denied(cause, topics, group, self.transactional_id):
             return refusal
-        if error.code() in FENCED or cause.code() in FENCED:
-            now, before = time.monotonic(), self._fenced_at
-            self._fenced_at = now
+        now = time.monotonic()
+        # A transaction that lasted as long as its time-out was ended by the broker: a process that slept.
+        if (error.code() in FENCED or cause.code() in FENCED) and now - self._began < _LIMIT_SECONDS:
+            before, self._fenced_at = self._fenced_at, now
             if before is not None and now - before < _FENCED_AGAIN_SECONDS:
                 return FencedError(
                     f"another live process uses transactional.id {self.transactional_id}: fenced twice."

@@ -94,21 +94,19 @@ class _Found:
     logs: dict[Slot, Bounds]
     topic_ids: dict[str, str]
 
-    def starts(self, committed: Mapping[Slot, int | None]) -> dict[Slot, int]:
-        """Return where each partition starts.
+    def start(self, slot: Slot, committed: int | None) -> int:
+        """Return where a partition starts.
 
         Raises:
             StateMismatchError: it must not.
         """
-        starts: dict[Slot, int] = {}
-        for slot, log in self.logs.items():
-            held = self.progress.get(slot)
-            if held is not None:
-                check_topic(slot, held, self.topic_ids[slot.topic])
-            starts[slot] = start_offset(slot, self.group, held, committed[slot], log)
-            counted = sum(tally.count for tally in self.shards.get(slot, {}).values())
-            check_shards(slot, held or Progress(self.group, starts[slot]), counted)
-        return starts
+        held = self.progress.get(slot)
+        if held is not None:
+            check_topic(slot, held, self.topic_ids[slot.topic])
+        start = start_offset(slot, self.group, held, committed, self.logs[slot])
+        counted = sum(tally.count for tally in self.shards.get(slot, {}).values())
+        check_shards(slot, held or Progress(self.group, start), counted)
+        return start
 
 
 class Restorer:
@@ -117,7 +115,8 @@ class Restorer:
     def __init__(self, repair: Repair, averages_topic: str, partitions: int) -> None:
         self._repair, self._admin, self._reader = repair, repair.admin, repair.reader
         self._topic, self._partitions = averages_topic, partitions
-        self._mismatch = ""
+        #: State and committed offset of what did not fit when it was looked at last.
+        self._doubts: dict[Slot, tuple[Progress | None, int | None]] = {}
 
     def restore(self, state: State, slots: Iterable[Slot]) -> dict[Slot, int]:
         """Fill ``state`` for ``slots``; return where each starts.
@@ -137,19 +136,34 @@ class Restorer:
         changelog = self._admin.bounds({Slot(self._topic, slot.partition % self._partitions) for slot in wanted})
         progress, shards = self._read(changelog, set(wanted))
         found = _Found(state.group, progress, shards, logs, ids)
-        try:
-            starts = found.starts(committed)
-        except StateMismatchError as mismatch:
-            if str(mismatch) != self._mismatch:
-                self._mismatch = str(mismatch)
-                raise UnsettledError(str(mismatch)) from None
-            starts = found.starts(self._repair.settle(state.group, progress, committed, logs))
-        self._mismatch = ""
+        if self._confirmed(found, committed):
+            committed = self._repair.settle(state.group, progress, committed, logs)
+        starts = {slot: found.start(slot, committed[slot]) for slot in wanted}
         for slot, start in starts.items():
             held = progress.get(slot) or Progress(state.group, start)
             state.shards[slot] = shards.get(slot, {})
             state.progress[slot] = replace(held, topic_id=ids[slot.topic])
         return starts
+
+    def _confirmed(self, found: _Found, committed: Mapping[Slot, int | None]) -> bool:
+        """Say whether something does not fit that did not fit the last time, with nobody at work in between.
+
+        State and offset tell that, which every commit moves; the log's own ends move by themselves.
+
+        Raises:
+            UnsettledError: something does not fit for the first time.
+        """
+        doubts: dict[Slot, tuple[Progress | None, int | None]] = {}
+        why = ""
+        for slot, offset in committed.items():
+            try:
+                found.start(slot, offset)
+            except StateMismatchError as mismatch:
+                doubts[slot], why = (found.progress.get(slot), offset), str(mismatch)
+        seen, self._doubts = self._doubts, doubts
+        if doubts.items() - seen.items():
+            raise UnsettledError(why)
+        return bool(doubts)
 
     def check_topic(self, state: State) -> None:
         """Check that the topic is the one that was restored: the client goes on at old offsets in a new one.

@@ -32,6 +32,8 @@ class Watchdog:
         self._limit, self._looked = STUCK_SECONDS, 0.0
         #: Where each stands, and since when.
         self._standing: dict[Slot, tuple[int, float]] = {}
+        #: Where each was found with records unread, the last time.
+        self._unread: dict[Slot, int] = {}
         #: How often each was found waiting for an open transaction at this last stable offset.
         self._hanging: Counter[tuple[Slot, int]] = Counter()
 
@@ -64,6 +66,10 @@ class Watchdog:
             # Behind the last record there may be marks of transactions, which nobody delivers: only reading tells.
             unread = self._reader.read({slot: Bounds(max(offset, stable[slot].start), end)})
             if any(True for _ in unread):
+                if self._unread.get(slot) != offset:  # it may have come this moment: the next polls tell
+                    self._unread[slot] = offset
+                    self._standing[slot] = (offset, self._looked - self._limit * 11 / 12)
+                    continue
                 why = f"{slot} has stood at offset {offset} for {self._limit:g} s, with records up to {end}"
                 raise ConsumerLostError(why)
             self._hanging[slot, end] += end < logs[slot].end

@@ -124,7 +124,7 @@ class Worker:
             self.story.consumer_lost(str(lost))
             self.source.consumer.abandon()
             self.stop.pause(min(LONGEST_PAUSE, self.lost * 0.1))
-            self.lost = 2 * self.lost + 1  # a new one that is lost at once, too, is not helped by haste
+            self.lost = min(2 * self.lost + 1, 64)  # a new one that is lost at once, too, is not helped by haste
             self._connect()
 
     def _prepare(self) -> None:
@@ -211,6 +211,7 @@ class Worker:
 
     def _connect(self) -> None:
         self.unready, self.batch = set(), Batch()
+        self.state.drop(list(self.state.progress))  # nobody tells what has gone with the old consumer
         self.source = self.new_source(self.new_consumer(self._assigned, self._revoked))
 
     def _assigned(self, slots: Slots) -> None:

@@ -16,6 +16,7 @@ COPIED = {
     "max.in.flight.requests.per.connection": "5",
     "transactional.id": "mine",
     "retry.backoff.ms": "100",
+    "retry.backoff.max.ms": "100",
     "transaction.timeout.ms": "900000",
     "client.rack": "eu-1",
 }
@@ -30,6 +31,7 @@ COPIED = {
         ("plain_producer", {"enable.idempotence": True, "acks": "all",
                             "max.in.flight.requests.per.connection": 1}),
         ("transactional_producer", {"enable.idempotence": True, "transactional.id": "g", "retry.backoff.ms": 500,
+                                    "retry.backoff.max.ms": 1_000,
                                     "transaction.timeout.ms": 10_000}),
     ],
 )  # fmt: skip

@@ -15,6 +15,9 @@ from kafka_orders.domain.recovery import (
     start_offset,
     unproved,
 )
+from kafka_orders.domain.settings import Settings
+from kafka_orders.pipeline.repair import Repair
+from kafka_orders.pipeline.state import Restorer, UnsettledError, _Found
 
 SLOT = Slot("orders", 2)
 
@@ -144,3 +147,49 @@ def test_the_child_of_a_retry_is_the_next_retry_or_its_own_death() -> None:
     retries = {("orders", 2, 7, 1), ("orders", 2, 7, 2), ("orders", 2, 8, 3)}
     assert doubt(Progress("g", 3, processed=1, retried=1, dead=1), parents, retries, dead) == ""
     assert doubt(Progress("g", 2, processed=1, retried=1), parents, retries, dead).startswith("record 2 beyond")
+
+
+def restorer() -> Restorer:
+    return Restorer(Repair(None, None, Settings()), "averages", 1)  # type: ignore[arg-type]
+
+
+def found(progress: Progress | None, end: int) -> _Found:
+    held = {SLOT: progress} if progress else {}
+    return _Found("g", held, {}, {SLOT: Bounds(0, end)}, {SLOT.topic: ""})
+
+
+def test_what_does_not_fit_is_looked_at_twice() -> None:
+    """The second time it is believed; what fits needs one look."""
+    looks = restorer()
+    assert not looks._confirmed(found(Progress("g", 50), 100), {SLOT: 50})
+    with pytest.raises(UnsettledError, match="committed 40"):
+        looks._confirmed(found(Progress("g", 50), 100), {SLOT: 40})
+    assert looks._confirmed(found(Progress("g", 50), 100), {SLOT: 40})
+
+
+def test_a_log_that_grows_does_not_hide_that_it_was_cut() -> None:
+    """Its end moves with every order that is produced; what was counted beyond it does not move."""
+    looks = restorer()
+    with pytest.raises(UnsettledError, match="ends at offset 60"):
+        looks._confirmed(found(Progress("g", 100), 60), {SLOT: 100})
+    assert looks._confirmed(found(Progress("g", 100), 65), {SLOT: 100})
+    with pytest.raises(StateMismatchError, match="ends at offset 65"):
+        found(Progress("g", 100), 65).start(SLOT, 100)
+
+
+def test_another_member_at_work_is_no_mismatch() -> None:
+    """Its commits move state and offset between our looks, until a poll tells that the partition is gone."""
+    looks = restorer()
+    for state, committed in ((50, 40), (60, 50), (70, 60)):
+        with pytest.raises(UnsettledError):
+            looks._confirmed(found(Progress("g", state), 100), {SLOT: committed})
+    assert not looks._confirmed(found(Progress("g", 70), 100), {SLOT: 70})
+
+
+def test_a_retry_with_any_higher_count_is_a_child_beyond_the_state() -> None:
+    """`send_to_retry(..., retry_count=2)` by hand writes 3: a torn transaction must not pass for none."""
+    parents = [(0, ("orders", 2, 0, 0)), (1, ("orders", 2, 1, 0))]
+    assert "record 1 beyond it has been retried" in doubt(
+        Progress("g", 1, 1), parents, {("orders", 2, 1, 3)}, set()
+    )
+    assert not doubt(Progress("g", 1, 1), parents, set(), set())

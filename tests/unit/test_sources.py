@@ -185,6 +185,24 @@ def test_a_secret_on_the_command_line_is_refused(secret, tmp_path: Path) -> None
         " a file that KAFKA_ORDERS_KAFKA_FILE names"
     )
     load({"kafka": ("ssl.key.location=k", "sasl.oauthbearer.token.endpoint.url=u")}, environ={}, folder=tmp_path)
+    with pytest.raises(SettingsError, match=f"{secret} is a secret"):
+        load({"kafka": (f"client.rack=r,{secret}=hush",)}, environ={}, folder=tmp_path)
+
+
+def test_what_a_file_holds_is_in_no_error(tmp_path: Path) -> None:
+    """A secret under the wrong variable's name is not printed either."""
+    (tmp_path / "secret").write_text("hush")
+    for name in ("SEED", "LOG_FORMAT"):
+        with pytest.raises(SettingsError) as refused:
+            load(environ={f"KAFKA_ORDERS_{name}_FILE": f"{tmp_path}/secret"}, folder=tmp_path)
+        assert "hush" not in str(refused.value)
+
+
+def test_two_spellings_of_one_property_are_one(tmp_path: Path) -> None:
+    """The stronger source's mechanism is the one that counts."""
+    (tmp_path / "kafka-orders.toml").write_text('[kafka]\n"sasl.mechanisms" = "PLAIN"\n')
+    settings = load(environ={"KAFKA_ORDERS_KAFKA": "sasl.mechanism=SCRAM-SHA-512"}, folder=tmp_path)
+    assert settings.kafka == {"sasl.mechanism": "SCRAM-SHA-512"}
 
 
 def test_one_setting_from_the_environment_reads_no_file(tmp_path: Path, monkeypatch) -> None:

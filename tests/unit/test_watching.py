@@ -49,8 +49,9 @@ def test_each_partition_has_a_clock_of_its_own_and_a_move_starts_it_again() -> N
     for now in range(59, 119, 10):
         dog.look(now, {ONE: 6, TWO: now})
     assert broker.asked == 0
+    dog.look(119, {ONE: 6, TWO: 200})
     with pytest.raises(ConsumerLostError, match="orders/1"):
-        dog.look(119, {ONE: 6, TWO: 200})
+        dog.look(124, {ONE: 6, TWO: 205})
 
 
 def test_time_in_which_nobody_looked_does_not_count() -> None:
@@ -72,14 +73,15 @@ def test_what_could_not_have_moved_starts_anew() -> None:
     for now in range(60, 119, 2):
         dog.look(now, {ONE: 5})
     assert broker.asked == 0
+    dog.look(120, {ONE: 5})
     with pytest.raises(ConsumerLostError):
-        dog.look(120, {ONE: 5})
+        dog.look(125, {ONE: 5})
 
 
 def test_records_that_do_not_come_cost_the_consumer_its_life() -> None:
     """Named with the partition and both offsets."""
     with pytest.raises(ConsumerLostError, match=r"orders/1 has stood at offset 5 for 60 s.* up to 9"):
-        guarded(Broker(9, 9, readable=True), 62)
+        guarded(Broker(9, 9, readable=True), 67)
 
 
 def test_an_idle_partition_is_asked_for_once_a_minute_and_left_alone() -> None:
@@ -104,3 +106,18 @@ def test_an_open_transaction_is_told_once_and_nothing_is_rebuilt() -> None:
     assert told == []
     guarded(Broker(5, 8, readable=True), 600, told)
     assert told == [(ONE, 5, 8)]
+
+
+def test_a_record_that_comes_this_moment_is_no_finding() -> None:
+    """Found unread once, handled by the next poll: the consumer stays; found again five seconds later: it goes."""
+    broker = Broker(6, 6, readable=True)
+    dog = watchdog(broker)
+    for now in range(0, 66, 6):
+        dog.look(now, {ONE: 5})
+    dog.look(66, {ONE: 6})
+    assert broker.asked == 1
+    dog = watchdog(broker)
+    with pytest.raises(ConsumerLostError, match="has stood at offset 5"):
+        for now in range(70):
+            dog.look(now, {ONE: 5})
+    assert now == 65
