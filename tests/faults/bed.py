@@ -47,24 +47,31 @@ class Bed(Crew):
 
     def kill(self, member: Member) -> Member:
         """SIGKILL a role and start it again."""
-        self.remove(member)
+        if not self.remove(member):
+            return next((one for one in reversed(self.members) if one.verb == member.verb), member)
         return self.start(member.verb, **member.env)
 
-    def remove(self, member: Member) -> None:
-        """SIGKILL a role, and let the others go on without it."""
+    def remove(self, member: Member) -> bool:
+        """SIGKILL a role, and let the others go on without it; False where it had ended by itself."""
+        if not member.alive:
+            self.keep()  # tells of it
+            return False
         member.role.kill()
         self.members.remove(member)
         self.strike("SIGKILL", read_point(self.points, member.pid)[0] in OPEN)
         self.outcome.kills += 1
+        return True
 
     def kill_producer(self, role: Role) -> None:
         """SIGKILL a producer: what it had not heard of has an unknown outcome."""
+        assert role.process.poll() is None, f"the producer has ended: {role.text()}"
         role.kill()
         self.strike("SIGKILL producer", False)
         self.outcome.kills += 1
 
     def kill_viewer(self, role: Role) -> Role:
         """SIGKILL the viewer and start another one."""
+        assert role.process.poll() is None, f"the viewer has ended: {role.text()}"
         role.kill()
         self.strike("SIGKILL viewer")
         self.outcome.kills += 1
@@ -109,7 +116,6 @@ class Bed(Crew):
         for verb in ("consume", "retry"):
             if not verbs[verb] and len(self.outcome.problems) < MOST_PROBLEMS:
                 self.start(verb)
-        healed = time.monotonic()
         try:
             eventually(
                 lambda: self.keep() or len(self.tail.origins) >= self.expected(), self.drain_within, "drain"
@@ -119,7 +125,8 @@ class Bed(Crew):
             self.outcome.problems.append(
                 f"I7 {missing} orders have no outcome {self.drain_within:g} s after healing"
             )
-        self.outcome.drain_seconds = round(time.monotonic() - healed, 1)
+        ended = max(file.stat().st_mtime for file in self.journals.iterdir())
+        self.outcome.drain_seconds = round(time.time() - max(ended, self.struck_at), 1)
         for member in list(self.members):
             self.leave(member)
         report = self.check()

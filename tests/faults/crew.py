@@ -23,8 +23,6 @@ from tests.support.waiting import eventually
 
 #: Everything is drained so many seconds after healing.
 DRAIN_SECONDS = 120.0
-#: Exit codes that a role may end with by itself, nothing else: none.
-_CLEAN = frozenset({0})
 #: After so many problems, no role that ended by itself is started again.
 MOST_PROBLEMS = 4
 
@@ -96,6 +94,7 @@ class Crew:
         self._final: Callable[[], None] = lambda: None
         self.needs_overlap, self.clock_moved, self.verifies = True, False, True
         self.expected_codes: set[int] = set()
+        self.struck_at = 0.0
 
     def open(self, **settings: str) -> None:
         """Create the topics so that the checker sees every step and the broker's time of each record."""
@@ -176,7 +175,7 @@ class Crew:
                     self.strike(f"SIGKILL at {point}", point in OPEN)
                     self.outcome.kills += 1
                     self.start(member.verb, **member.env)
-                elif not member.ours and code not in _CLEAN | self.expected_codes:
+                elif not member.ours and code not in self.expected_codes:
                     said = member.role.text()[-600:]
                     self.outcome.problems.append(f"{member.verb} ended by itself with {code}: {said}")
                     if len(self.outcome.problems) < MOST_PROBLEMS:
@@ -186,6 +185,7 @@ class Crew:
         """Note a fault, and whether it met an open transaction."""
         self.outcome.fired[what] = self.outcome.fired.get(what, 0) + 1
         self.outcome.overlapped += bool(overlapped)
+        self.struck_at = time.time()
 
     def view(self) -> Role:
         """Start the dead letter viewer, which only reads."""

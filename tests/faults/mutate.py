@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 import time
@@ -17,6 +18,21 @@ from tests.faults.run import brokers, run
 _TRIES = 3
 
 
+#: What counts as noticed: the checker's findings, the product's own proof, a role that ended. Not a slow machine.
+_FINDINGS = re.compile(r"I\d |seen |verify --deep|\w+ ended (by itself )?with")
+
+
+def found_in(outcome: Outcome) -> list[str]:
+    """Return what a run has found of the product, or that the run itself broke where nothing was taken away."""
+    return [one for one in outcome.problems if _FINDINGS.match(one)]
+
+
+def controlled(scenario: str, seed: int, bootstrap: str, folder: Path) -> str:
+    """Run a scenario with nothing taken away; return what it found, which has to be nothing."""
+    outcome = run(scenario, seed, folder / f"control-{scenario}", bootstrap, "none")
+    return f"{scenario} is red by itself: {outcome.problems}" if outcome.problems else ""
+
+
 def killed(name: str, seed: int, bootstrap: str, folder: Path, *, quiet: bool) -> tuple[str, Outcome]:
     """Run the scenario of a mutant until it is red."""
     scenario = MUTANTS[name].scenario
@@ -24,19 +40,19 @@ def killed(name: str, seed: int, bootstrap: str, folder: Path, *, quiet: bool) -
         began = time.monotonic()
         outcome = run(scenario, seed + number, folder / f"{name}-{number}", bootstrap, name)
         if not quiet:
-            verdict = "red" if outcome.problems else "green"
+            verdict = "red" if found_in(outcome) else f"green {outcome.problems}"
             print(
                 f"... {name}: {scenario} seed {seed + number} {verdict}, {time.monotonic() - began:.0f} s",
                 flush=True,
             )
-        if outcome.problems:
+        if found_in(outcome):
             break
     return name, outcome
 
 
 def row(name: str, outcome: Outcome) -> str:
     """Return a line of the table."""
-    by = outcome.problems[0].split("\n")[0][:90].replace("|", "/") if outcome.problems else "SURVIVED"
+    by = next(iter(found_in(outcome)), "SURVIVED").split("\n")[0][:90].replace("|", "/")
     return f"| {MUTANTS[name].defence} | {name} | {outcome.scenario} | {outcome.seed} | {by} |"
 
 
@@ -51,7 +67,10 @@ def main() -> None:
         status = cluster.status()
         assert status is not None
         servers = status.bootstrap_servers
+        scenarios = sorted({MUTANTS[name].scenario for name in told.names or MUTANTS})
         with ThreadPoolExecutor(2) as pool:
+            controls = pool.map(lambda one: controlled(one, told.seed, servers, Path(temporary)), scenarios)
+            broken = [one for one in controls if one]
             found = list(
                 pool.map(
                     lambda name: killed(name, told.seed, servers, Path(temporary), quiet=told.quiet),
@@ -61,9 +80,10 @@ def main() -> None:
     print("| defence | taken away by | scenario | seed | first thing found |\n| --- | --- | --- | --- | --- |")
     for name, outcome in found:
         print(row(name, outcome))
-    survived = [name for name, outcome in found if not outcome.problems]
+    survived = [name for name, outcome in found if not found_in(outcome)]
     print(f"{len(found) - len(survived)} of {len(found)} killed")
-    sys.exit(1 if survived else 0)
+    print(f"controls, nothing taken away: {len(broken)} of {len(scenarios)} red", *broken, sep="\n")
+    sys.exit(1 if survived or broken else 0)
 
 
 if __name__ == "__main__":

@@ -14,40 +14,19 @@ from typing import Any
 import confluent_kafka
 import psutil
 
-from tests.faults.campaign import load_results, summary, totals_of
+from tests.faults.campaign import FAULTS, load_results, summary, totals_of
 from tests.faults.scenarios import load
 from tests.support.pipeline import ROOT
 
 Outcomes = dict[str, dict[str, Any]]
-
-#: The faults of the plan, in words.
-FAULTS = {
-    "F1": "SIGKILL of each role, at random and at named points",
-    "F2": "zombies: SIGSTOP past session and transaction timeout, then SIGCONT",
-    "F3": "a handler slower than max.poll.interval.ms",
-    "F4": "rebalance storms, classic and consumer protocol",
-    "F5": "SIGKILL and restart of brokers, 1 of 1 and 1 of 3",
-    "F6": "two of three brokers down, then all",
-    "F7": "a broker stopped by SIGSTOP",
-    "F8": "EndTxn late, in the next transaction",
-    "F9": "connections cut, refused, slow and lossy",
-    "F10": "the answer to EndTxn lost",
-    "F11": "a broker without room, a read-only log directory",
-    "F12": "poison and hostile headers under load",
-    "F13": "a role whose clock is an hour off",
-    "F14": "two processes with one transactional.id",
-    "F15": "offsets or state deleted, emptied, of a newer version, not yet stable",
-    "F16": "rolling upgrade from the classic to the consumer protocol",
-    "F17": "a soak with a random mix",
-}
-
 
 _HEAD = (
     "<!-- Made from the runs of `make faults` by `python -m tests.faults.report`. -->\n# The last fault campaign\n"
 )
 _COLUMNS = """\
 What the columns mean: *in a transaction* are faults that met an open transaction, as the roles themselves told;
-*drain* is the longest time from the end of the faults until every order had its outcome.
+*drain* is the longest time from the last fault, or the end of production where that was later, until every order
+had its outcome; what a stop or a restart of brokers takes is in it.
 The invariants stand in [tests/faults/checker.py](../tests/faults/checker.py), what is promised in
 [guarantees.md](guarantees.md).
 """
@@ -173,7 +152,9 @@ def main() -> None:
     (ROOT / "docs/fault-campaign.md").write_text(render(done, shown))
     page = ROOT / "docs/guarantees.md"
     before, _, rest = page.read_text().partition("<!-- campaign -->\n")
-    figures = f"**{summary(totals_of(done))}**\n\n{table(list(done.values()))}\n"
+    red_runs = sum(bool(one["problems"]) for one in done.values())
+    figures = f"**{summary(totals_of(done))}**\n\n{len(done)} runs, {red_runs} of them red.\n\n"
+    figures += f"{table(list(done.values()))}\n"
     after = rest.partition("<!-- /campaign -->")[2]
     page.write_text(f"{before}<!-- campaign -->\n{figures}<!-- /campaign -->{after}")
 

@@ -122,7 +122,8 @@ if __name__ == "__main__":
     if mutant := os.environ.get("KAFKA_ORDERS_TEST_MUTANT"):
         from tests.faults.mutants import MUTANTS
 
-        MUTANTS[mutant].patch()
+        if mutant != "none":
+            MUTANTS[mutant].patch()
     if shift := os.environ.get("KAFKA_ORDERS_TEST_CLOCK"):
         move_clock(float(shift))
     main()

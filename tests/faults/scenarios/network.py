@@ -58,6 +58,8 @@ def _late(bed: Bed, **settings: str) -> None:
                 bed.strike("EndTxn late, in the next transaction", True)
             late.stop()
             bed.keep()
+        if OLD_EPOCH not in answers:
+            bed.outcome.problems.append(f"no late EndTxn was refused for its epoch: {answers}")
         bed.outcome.notes["answers to late EndTxn"] = {str(code): answers.count(code) for code in set(answers)}
 
 
