@@ -47,7 +47,8 @@ class Admin:
                 answer = question(client)
                 why = "the answer is not complete yet"
             except KafkaException as raised:
-                error = kafka_error(raised)
+                # Its frames hold a future, and that holds this error: a cycle, which would keep the client.
+                error = kafka_error(raised.with_traceback(None))
                 if refusal := denied(error, what):
                     raise refusal from raised
                 answer, why = None, error.str()

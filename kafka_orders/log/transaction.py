@@ -289,12 +289,12 @@ def _send_offsets(producer: Producer, offsets: list[TopicPartition], token: Grou
         try:
             producer.send_offsets_to_transaction(offsets, token.metadata, _LIMIT_SECONDS)
         except BaseException as error:  # handed over to the owner's thread, whatever it is
-            raised.append(error)
+            raised.append(error.with_traceback(None))  # with it, and if kept here, a cycle would keep the producer
 
     sender = threading.Thread(target=send, name="send-offsets", daemon=True)
     sender.start()
     sender.join(_LIMIT_SECONDS + _SLICE_SECONDS)
     if raised:
-        raise raised[0]
+        raise raised.pop()
     if sender.is_alive():
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "send_offsets_to_transaction does not return"))
