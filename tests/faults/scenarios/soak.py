@@ -13,7 +13,7 @@ import psutil
 from tests.faults.bed import Bed
 from tests.faults.crew import Member
 from tests.faults.scenarios import scenario
-from tests.faults.scenarios.brokers import under_load
+from tests.faults.scenarios.brokers import Brokers, under_load
 from tests.faults.scenarios.state import poison
 from tests.support.surroundings import send
 
@@ -70,7 +70,7 @@ def _growth(warm: Size, last: Size) -> list[str]:
     return found
 
 
-def _strike(bed: Bed, others: list[Member]) -> None:
+def _strike(bed: Bed, brokers: Brokers, others: list[Member]) -> None:
     """One fault of the mix; ``others`` are the roles that may be touched."""
     kind = bed.chance.choices(("kill", "freeze", "join", "leave", "broker", "poison"), (6, 3, 3, 3, 1, 2))[0]
     victim = bed.chance.choice(others)
@@ -88,7 +88,7 @@ def _strike(bed: Bed, others: list[Member]) -> None:
     elif kind == "broker":
         bed.fire("SIGKILL of the broker", bed.cluster.kill)
         bed.pass_time(bed.chance.uniform(0.5, 5))
-        bed.cluster.start(progress=False)
+        brokers.back()
     elif kind == "poison":
         values = poison(bed.chance)
         bed.tombstones += sum(value is None for value in values)
@@ -101,14 +101,14 @@ def _strike(bed: Bed, others: list[Member]) -> None:
 @scenario("F17", brokers=1)
 def soak(bed: Bed) -> None:
     """A random mix for ten minutes; memory, fds and threads of two roles left alone but for brokers stay flat."""
-    with under_load(bed, poisoned=True):
+    with under_load(bed, poisoned=True) as brokers:
         watched = bed.members[0], bed.members[2]  # one of each verb
         meters = {member.verb: Meter(member) for member in watched}
         for meter in meters.values():
             meter.start()
         deadline = time.monotonic() + bed.length(45, 600)
         while time.monotonic() < deadline:
-            _strike(bed, [one for one in bed.members if one not in watched])
+            _strike(bed, brokers, [one for one in bed.members if one not in watched])
             bed.pass_time(bed.chance.uniform(0.5, 2.5))
         for verb, meter in meters.items():
             quarters = meter.end()
