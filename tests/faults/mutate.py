@@ -52,7 +52,10 @@ def killed(name: str, seed: int, bootstrap: str, folder: Path, *, quiet: bool) -
 
 def row(name: str, outcome: Outcome) -> str:
     """Return a line of the table."""
-    by = next(iter(found_in(outcome)), "SURVIVED").split("\n")[0][:90].replace("|", "/")
+    said = next(iter(found_in(outcome)), "SURVIVED")
+    start, error, why = said.partition("error: ")
+    told = f"{start.split(':')[0]}: {why}" if error else said
+    by = " ".join(told.split())[:110].replace("|", "/")
     return f"| {MUTANTS[name].defence} | {name} | {outcome.scenario} | {outcome.seed} | {by} |"
 
 
