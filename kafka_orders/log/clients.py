@@ -93,6 +93,8 @@ class Connection:
             "auto.offset.reset": "error",
             "fetch.queue.backoff.ms": 1,
             "fetch.wait.max.ms": 10,  # what the end of a partition waits for
+            # By default 100,000 records are fetched ahead: 50 MB that a process keeps after a long restore.
+            "queued.min.messages": 10_000,
             **{name: value for name, value in self.properties.items() if name not in _OF_MEMBERS},
             "isolation.level": "read_committed",
         }
