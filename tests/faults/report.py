@@ -36,7 +36,7 @@ _TABLE = """\
 _FIGURES = ("orders", "counted", "dead", "lost", "doubled")
 
 
-def render(done: Outcomes, mutants: str) -> str:
+def render(done: Outcomes, mutants: str, note: str) -> str:
     """Return the page."""
     runs = list(done.values())
     hours = sum(one["seconds"] for one in runs) / 3600
@@ -47,6 +47,7 @@ def render(done: Outcomes, mutants: str) -> str:
         f"{len(runs)} runs, {hours:.1f} hours of them (several at a time), {min(times)} to {max(times)} UTC,",
         f"{sum(bool(one['problems']) for one in runs)} of them red.",
         f"{machine()}\n",
+        *([f"{note}\n"] if note else []),
         _COLUMNS,
         table(runs),
         "\n## What was fired\n",
@@ -144,12 +145,13 @@ def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=ROOT / ".build/faults")
+    parser.add_argument("--note", default="", help="what else is to be known of these runs")
     parser.add_argument("--mutants", type=Path, help="the output of `make mutants`")
     told = parser.parse_args()
     mutants = told.mutants.read_text() if told.mutants else ""
     shown = "\n".join(line for line in mutants.splitlines() if not line.startswith("..."))
     done = load_results(told.results)
-    (ROOT / "docs/fault-campaign.md").write_text(render(done, shown))
+    (ROOT / "docs/fault-campaign.md").write_text(render(done, shown, told.note))
     page = ROOT / "docs/guarantees.md"
     before, _, rest = page.read_text().partition("<!-- campaign -->\n")
     red_runs = sum(bool(one["problems"]) for one in done.values())
