@@ -28,9 +28,9 @@ def kills_at_random(bed: Bed) -> None:
     bed.open()
     bed.staff()
     viewer = bed.view()
-    producer = bed.produce(int(bed.length(15_000, 45_000)))
+    producer = bed.produce(1_000_000)  # it is killed long before
     bed.flow()
-    killed_producer = False
+    rounds = 0
     while bed.producing:
         bed.kill_open()
         for member in bed.chance.sample(bed.members, 3):
@@ -40,10 +40,10 @@ def kills_at_random(bed: Bed) -> None:
             bed.kill(bed.chance.choice(bed.members))
             time.sleep(bed.chance.uniform(0, 1.0))
         viewer = bed.kill_viewer(viewer)
-        if not killed_producer:
+        rounds += 1
+        if rounds == bed.length(1, 3):
             bed.kill_producer(producer)
             bed.produce(int(bed.length(15_000, 45_000)))
-            killed_producer = True
         bed.flow()
 
 
