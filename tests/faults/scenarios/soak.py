@@ -23,6 +23,8 @@ from tests.support.surroundings import send
 GROWTH_MB, GROWTH_RATIO = 10.0, 1.05
 #: Connections, and the threads of the client that serve them, come and go with brokers and groups.
 MORE = 3
+#: After the last fault, before what is open at rest is counted.
+REST_SECONDS = 5.0
 #: No stop is so long that the group misses its member, none of the zombies of F2.
 LONGEST_STOP = 4.5
 
@@ -60,14 +62,18 @@ class Meter(threading.Thread):
         return [Size(*(round(median(column), 1) for column in zip(*part, strict=True))) for part in parts]
 
 
-def _growth(warm: Size, last: Size) -> list[str]:
-    """Say what has grown since the second quarter; the first one warms up."""
+def _growth(first: Size, warm: Size, last: Size, end: Size) -> list[str]:
+    """Say what has grown: memory from the second quarter to the last, the first one warms up.
+
+    Connections come and go with each fault, so files and threads are compared at rest, before the first and after
+    the last.
+    """
     found = []
     if last.rss_mb > warm.rss_mb * GROWTH_RATIO + GROWTH_MB:
         found.append(f"memory {warm.rss_mb} to {last.rss_mb} MB")
     for name in ("fds", "threads"):
-        if getattr(last, name) > getattr(warm, name) + MORE:
-            found.append(f"{name} {getattr(warm, name)} to {getattr(last, name)}")
+        if getattr(end, name) > getattr(first, name) + MORE:
+            found.append(f"{name} {getattr(first, name)} to {getattr(end, name)}")
     return found
 
 
@@ -114,8 +120,10 @@ def soak(bed: Bed) -> None:
         while time.monotonic() < deadline:
             _strike(bed, brokers, [one for one in bed.members if one not in watched])
             bed.pass_time(bed.chance.uniform(0.5, 2.5))
+        bed.flow(1000)
+        bed.pass_time(REST_SECONDS)
         for verb, meter in meters.items():
             quarters = meter.end()
             bed.outcome.notes[verb] = [size._asdict() for size in (meter.sizes[0], *quarters, meter.sizes[-1])]
-            for one in _growth(quarters[1], quarters[3]):
+            for one in _growth(meter.sizes[0], quarters[1], quarters[3], meter.sizes[-1]):
                 bed.outcome.problems.append(f"F17 {verb} is not flat: {one}")
