@@ -131,7 +131,7 @@ class Admin:
                     raise KafkaException(error) from None  # no permission: a question only times out over it
                 raise
             finally:
-                dispose(asker)
+                dispose([asker])
             for one in found:
                 if one.error is not None:
                     raise KafkaException(one.error)

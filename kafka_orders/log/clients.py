@@ -186,11 +186,10 @@ def made(kind: Callable[[ClientConfig], T], config: ClientConfig) -> T:
         ) from None
 
 
-def dispose(*handles: object) -> None:
-    """Destroy clients off the caller's thread: librdkafka joins its threads, which can take a second.
+def dispose(holder: list[Any]) -> None:
+    """Destroy a list's clients off the caller's thread: librdkafka joins its threads, which can take a second.
 
-    ``close()`` is not used: it waits without limit when the coordinator is gone. Where the caller keeps a
+    ``close()`` is not used: it waits without limit when the coordinator is gone. Where the caller keeps another
     reference for longer than this takes, the client is destroyed on its thread after all.
     """
-    holder = list(handles)
     threading.Thread(target=holder.clear, name="dispose-client", daemon=True).start()

@@ -122,7 +122,7 @@ def clock(connection: Connection, topic: str, transactional_id: str) -> Clock:
     except ClientFailure as raised:
         raise BrokerError(kafka_error(raised).str()) from raised
     finally:
-        dispose(producer)
+        dispose([producer])
     if not stamped:
         raise BrokerError(f"the broker put no time of its own on a record of {topic}")
     return stamped[-1]

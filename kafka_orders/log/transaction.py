@@ -115,7 +115,7 @@ class TransactionalProducer:
         if self._current is not None:
             self._current.purge()
             holder, self._current = [self._current], None  # the only reference: it is destroyed over there
-            threading.Thread(target=holder.clear, name="dispose-client", daemon=True).start()
+            dispose(holder)
         self._current = self._initialised()
         self._stand_by()
         self._suspect, self._used, self._delivery_error, self._unsent = "", False, None, set()
@@ -272,7 +272,7 @@ class TransactionalProducer:
         for producer in (self._current, self._standby):
             if producer is not None:
                 producer.purge()
-                dispose(producer)
+                dispose([producer])
         self._current = None
 
 

@@ -127,8 +127,7 @@ class Bed(Crew):
             )
         ended = max(file.stat().st_mtime for file in self.journals.iterdir())
         self.outcome.drain_seconds = round(time.time() - max(ended, self.struck_at), 1)
-        for member in list(self.members):
-            self.leave(member)
+        self.leave_all()
         report = self.check()
         self.outcome.problems += report.problems
         proof = self.line.run("verify", "--deep", within=120) if self.verifies else None

@@ -114,9 +114,7 @@ def name_of(task: Task) -> str:
 
 def load_results(folder: Path) -> dict[str, dict[str, Any]]:
     """Return the outcomes of a folder, by name."""
-    return {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("F*.json"))} | {
-        file.stem: json.loads(file.read_text()) for file in folder.glob("recovery*.json")
-    }
+    return {file.stem: json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))}
 
 
 def totals_of(done: dict[str, dict[str, Any]]) -> Counter[str]:

@@ -203,6 +203,11 @@ class Crew:
                 f"{member.verb} ended with {code} after SIGTERM: {member.role.text()[-600:]}"
             )
 
+    def leave_all(self) -> None:
+        """Stop all roles cleanly."""
+        for member in list(self.members):
+            self.leave(member)
+
     def length(self, short: float, full: float) -> float:
         """Return how long something lasts: ``full`` in a campaign, ``short`` in `make test`."""
         return full if self.full else short

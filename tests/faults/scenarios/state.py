@@ -126,16 +126,14 @@ def state_and_offsets_lost(bed: Bed) -> None:
     bed.produce(4_000)
     bed.flow(9_000)
     drained(bed)
-    for member in list(bed.members):
-        bed.leave(member)
+    bed.leave_all()
     _newer_version(bed)
     bed.verifies = False  # it reads the changelog's history, in which a newer version stands now
     bed.staff(consume=1, retry=1)
     bed.produce(2_000)
     bed.flow(500)
     drained(bed)
-    for member in list(bed.members):
-        bed.leave(member)
+    bed.leave_all()
     bed.finish(final=lambda: _state_lost(bed))
 
 
@@ -147,8 +145,7 @@ def offsets_before_state(bed: Bed) -> None:
     bed.staff(consume=1, retry=1)
     bed.produce(3_000)
     drained(bed)
-    for member in list(bed.members):
-        bed.leave(member)
+    bed.leave_all()
     key = f"{bed.settings.topic}/0".encode()
     progress = {
         one.key(): json.loads(one.value() or b"") for one in read_all(bed.bootstrap, bed.settings.averages_topic)
@@ -200,8 +197,7 @@ def drained(bed: Bed) -> None:
 def _restart(bed: Bed, change: Any) -> None:
     """Stop all roles, change something, and start them again."""
     verbs = [member.verb for member in bed.members]
-    for member in list(bed.members):
-        bed.leave(member)
+    bed.leave_all()
     change()
     for verb in verbs:
         bed.start(verb)
