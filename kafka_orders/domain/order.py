@@ -11,6 +11,9 @@ from kafka_orders.domain.averages import LARGEST_VALUE
 from kafka_orders.domain.errors import InvalidOrderError, SettingsError
 
 Order = Mapping[str, Any]
+#: Bytes to order, group and value; raises InvalidOrderError for an order that cannot be counted, and anything
+#: else for bytes that are none.
+Read = Callable[[bytes], tuple[Order, str, float]]
 
 #: The id of an order, where its schema has one and nothing else is said.
 DEFAULT_ID = "orderId"
@@ -67,6 +70,16 @@ class Contract:
             return group, value  # the number 0 is an id
 
         return validate
+
+    def reader(self, decode: Callable[[bytes], Order]) -> Read:
+        """Return :meth:`validator` behind ``decode``."""
+        validate = self.validator()
+
+        def read(payload: bytes) -> tuple[Order, str, float]:
+            order = decode(payload)
+            return order, *validate(order)
+
+        return read
 
     def _complaint(self, order: Order, value: float) -> str:
         if self.id_field is not None and order[self.id_field] in ("", b"", None):
