@@ -11,7 +11,8 @@ from kafka_orders.domain.averages import LARGEST_VALUE
 from kafka_orders.domain.errors import InvalidOrderError, SettingsError
 
 Order = Mapping[str, Any]
-#: bytes -> (order, group, value): raises InvalidOrderError where validation refuses it, else it does not decode.
+#: Bytes to order, group and value; raises InvalidOrderError for an order that cannot be counted, and anything
+#: else for bytes that are none.
 Read = Callable[[bytes], tuple[Order, str, float]]
 
 #: The id of an order, where its schema has one and nothing else is said.
@@ -41,17 +42,6 @@ class Contract:
                 )
         return cls(id_name, value_field, group_by)
 
-    def reader(self, decode: Callable[[bytes], Order]) -> Read:
-        """Return decoding and validation as one function of a record's bytes."""
-        validate = self.validator()
-
-        def read(payload: bytes) -> tuple[Order, str, float]:
-            order = decode(payload)
-            group, value = validate(order)
-            return order, group, value
-
-        return read
-
     def validator(self) -> Callable[[Order], tuple[str, float]]:
         """Return a function from an order to (group, value); it raises InvalidOrderError when a field is
         missing or of the wrong kind, the id is empty, or the value is NaN, infinite, negative or too
@@ -80,6 +70,16 @@ class Contract:
             return group, value  # the number 0 is an id
 
         return validate
+
+    def reader(self, decode: Callable[[bytes], Order]) -> Read:
+        """Return :meth:`validator` behind ``decode``."""
+        validate = self.validator()
+
+        def read(payload: bytes) -> tuple[Order, str, float]:
+            order = decode(payload)
+            return order, *validate(order)
+
+        return read
 
     def _complaint(self, order: Order, value: float) -> str:
         if self.id_field is not None and order[self.id_field] in ("", b"", None):

@@ -13,7 +13,7 @@ import fastavro
 
 from kafka_orders.domain.errors import DecodeError, SettingsError
 from kafka_orders.domain.order import Contract, Read
-from kafka_orders.formats.flat import compile_flat
+from kafka_orders.formats.flat import Encode, compile_encoder, compile_flat, compile_reader
 
 Record = dict[str, Any]
 Decoder = Callable[[bytes], Record]
@@ -37,10 +37,9 @@ class AvroFormat:
         self.fields = tuple(str(one["name"]) for one in plain.get("fields", ())) if type(plain) is dict else ()
         #: bytes -> record; raises DecodeError. Flat records take the compiled path (``flat.py``).
         self.decode: Decoder = compile_flat(plain, self.decode_any) or self.decode_any
-
-    def reader(self, contract: Contract) -> Read:
-        """Return decoding and validation as one function of a record's bytes."""
-        return contract.reader(self.decode)
+        #: record -> bytes; raises ValueError where the record does not fit the schema. Compiled likewise.
+        self.encode: Encode = compile_encoder(plain, self.encode_any) or self.encode_any
+        self._plain = plain
 
     def decode_any(self, payload: bytes) -> Record:
         """Decode any record with fastavro, the reference.
@@ -59,8 +58,13 @@ class AvroFormat:
             raise DecodeError(f"{len(payload) - stream.tell()} bytes too many after the record")
         return record  # type: ignore[return-value]
 
-    def encode(self, record: Mapping[str, Any]) -> bytes:
-        """Encode a record.
+    def reader(self, contract: Contract) -> Read:
+        """Return decoder and validator for records under ``contract``, in one where the schema allows it."""
+        apart = contract.reader(self.decode)
+        return compile_reader(self._plain, contract, apart) or apart
+
+    def encode_any(self, record: Mapping[str, Any]) -> bytes:
+        """Encode any record with fastavro, the reference.
 
         Raises:
             ValueError: the record does not fit the schema.
