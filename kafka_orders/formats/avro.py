@@ -13,7 +13,8 @@ import fastavro
 
 from kafka_orders.domain.errors import DecodeError, SettingsError
 from kafka_orders.domain.order import Contract, Read
-from kafka_orders.formats.flat import Encode, compile_encoder, compile_flat, compile_reader
+from kafka_orders.formats.flat import compile_flat, compile_reader
+from kafka_orders.formats.flat_encode import Encode, compile_encoder
 
 Record = dict[str, Any]
 Decoder = Callable[[bytes], Record]

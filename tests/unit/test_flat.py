@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from kafka_orders.domain.averages import LARGEST_VALUE
 from kafka_orders.domain.errors import InvalidOrderError
 from kafka_orders.domain.order import Contract
-from kafka_orders.formats import flat
+from kafka_orders.formats import flat, flat_encode
 from kafka_orders.formats.avro import AvroFormat, order_format
-from kafka_orders.formats.flat import compile_encoder, compile_flat, compile_reader
+from kafka_orders.formats.flat import compile_flat, compile_reader
+from kafka_orders.formats.flat_encode import compile_encoder
 
 ORDER = order_format()
 SYMBOLS = ["NEW", "PAID", "None", "_"]
@@ -378,13 +379,20 @@ SAMPLES = [schema("string", "string", "float"), schema("string", "int", ["null",
 def test_each_check_is_missed_when_it_is_gone(monkeypatch, template, check, none) -> None:
     """The tests above can fail: without it, fast path and reference differ."""
     assert [disagreements(of) for of in SAMPLES] == [0, 0]
-    whole = getattr(flat, template, check)
-    rows = {kind: [part.replace(check, none) if part == whole else part for part in row]
-            for kind, row in flat._KINDS.items()}  # fmt: skip
-    monkeypatch.setattr(flat, "_KINDS", rows)
     if template:
+        module = flat_encode if template == "_ENCODE" else flat
+        whole = getattr(module, template)
         assert check in whole
-        monkeypatch.setattr(flat, template, whole.replace(check, none))
+        weaker = whole.replace(check, none)
+        monkeypatch.setattr(module, template, weaker)
+        monkeypatch.setattr(
+            flat, "_STEPS", {kind: weaker if step == whole else step for kind, step in flat._STEPS.items()}
+        )
+    else:
+        rows = {
+            kind: [none if part == check else part for part in row] for kind, row in flat_encode._KINDS.items()
+        }
+        monkeypatch.setattr(flat_encode, "_KINDS", rows)
     assert sum(disagreements(of) for of in SAMPLES) > 0
 
 
