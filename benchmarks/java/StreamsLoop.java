@@ -176,6 +176,7 @@ public final class StreamsLoop {
         settings.put("consumer.check.crcs", "false"); // librdkafka's default, too
         settings.put("producer.linger.ms", "50"); // a commit flushes
         settings.put("producer.batch.size", "65536");
+        settings.put("producer.retry.backoff.ms", "5"); // as in TransactionalLoop
         return settings;
     }
 }
