@@ -12,11 +12,12 @@ from benchmarks.contenders import ALL, AT_LEAST, EXACTLY, OURS, Contender
 _SERIES = {"kafka-orders": "#0b7a75", EXACTLY: "#d98324", AT_LEAST: "#8a8d91"}
 #: The chart brings its own ground, so that its text is legible wherever it is shown.
 _CSS = """
-.plot .background, .graph > .background { fill: #ffffff; }
-text { fill: #1f2328 !important; font-family: sans-serif; }
+#chart text { fill: #1f2328 !important; font-family: sans-serif; }
 @media (prefers-color-scheme: dark) {
-  .plot .background, .graph > .background { fill: #0d1117; }
-  text { fill: #e6edf3 !important; }
+#chart { background-color: #0d1117; }
+#chart .background { fill: #0d1117 !important; }
+#chart text { fill: #e6edf3 !important; }
+#chart .axis .line, #chart .axis .guide.line { stroke: #8b949e !important; }
 }
 """
 
@@ -32,7 +33,7 @@ def render(found: Mapping[str, Any]) -> str:
                   value_font_size=12)  # fmt: skip
     chart = pygal.HorizontalStackedBar(
         style=style, width=980, height=60 + 34 * (len(shown) + 2), explicit_size=True, print_values=True,
-        print_values_position="top", js=[], no_prefix=True, disable_xml_declaration=True, legend_at_bottom=True,
+        print_values_position="top", js=[], disable_xml_declaration=True, legend_at_bottom=True,
         title=f"orders per second, median of {len(found['rounds'])} rounds", show_y_guides=False,
         truncate_label=-1, truncate_legend=-1, spacing=14, rounded_bars=2,
         value_formatter=lambda value: f"{value:,.0f}" if value else "",
