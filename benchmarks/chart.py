@@ -12,6 +12,7 @@ from benchmarks.contenders import ALL, AT_LEAST, EXACTLY, OURS, Contender
 _SERIES = {"kafka-orders": "#0b7a75", EXACTLY: "#d98324", AT_LEAST: "#8a8d91"}
 #: The chart brings its own ground, so that its text is legible wherever it is shown.
 _CSS = """
+#chart .guide.line { display: none; }
 #chart text { fill: #1f2328 !important; font-family: sans-serif; }
 @media (prefers-color-scheme: dark) {
 #chart { background-color: #0d1117; }
@@ -34,10 +35,10 @@ def render(found: Mapping[str, Any]) -> str:
     chart = pygal.HorizontalStackedBar(
         style=style, width=980, height=60 + 34 * (len(shown) + 2), explicit_size=True, print_values=True,
         print_values_position="top", js=[], disable_xml_declaration=True, legend_at_bottom=True,
-        title=f"orders per second, median of {len(found['rounds'])} rounds", show_y_guides=False,
+        title=f"orders per second, median of {len(found['rounds'])} rounds", show_x_labels=False,
+        margin_right=70,
         truncate_label=-1, truncate_legend=-1, spacing=14, rounded_bars=2,
         value_formatter=lambda value: f"{value:,.0f}" if value else "",
-        x_value_formatter=lambda value: f"{value:,.0f}",
     )  # fmt: skip
     chart.x_labels = [one.title.replace("*", "").replace("`", "") for one, _ in shown]
     for series in _SERIES:

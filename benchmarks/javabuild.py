@@ -1,4 +1,4 @@
-"""Building the contenders in Java: locked jars, and the Eclipse compiler on the JRE of a wheel. No JDK is needed."""
+"""Building the contenders in Java without a JDK: locked jars, the Eclipse compiler, the JRE of a wheel."""
 
 from __future__ import annotations
 

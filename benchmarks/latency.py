@@ -28,13 +28,16 @@ _START_SECONDS = 30.0
 Tell = Callable[[str], None]
 
 
-def at_rate(bootstrap: str, rate: int, seconds: float) -> dict[str, Any]:
-    """Return the latencies of a main consumer's process while another one produces at ``rate`` a second."""
+def at_rate(bootstrap: str, rate: int, seconds: float, *changed: str) -> dict[str, Any]:
+    """Return the latencies of a main consumer's process while another one produces at ``rate`` a second.
+
+    ``changed`` may be another ``batch_ms`` than the default.
+    """
     job = _job(bootstrap, int(rate * (seconds + WARM_UP_SECONDS)))
     with TemporaryDirectory() as home:
         topics.create_for(job)
         try:
-            worker = _start("benchmarks.latency_worker", job, home, str(rate * WARM_UP_SECONDS))
+            worker = _start("benchmarks.latency_worker", job, home, str(rate * WARM_UP_SECONDS), *changed)
             _await_ready(worker)
             producer = _start("benchmarks.latency_producer", job, home, str(rate))
             produced, error = producer.communicate(timeout=seconds + WARM_UP_SECONDS + _START_SECONDS)
@@ -95,7 +98,7 @@ def _result(worker: subprocess.Popen[str], timeout: float) -> dict[str, Any]:
     return found
 
 
-def measure(bootstrap: str, rates: list[int], seconds: float, tell: Tell) -> dict[str, Any]:
+def measure(bootstrap: str, rates: list[int], seconds: float, warm_up: float, tell: Tell) -> dict[str, Any]:
     """Return what the page shows of latency."""
     found: dict[str, Any] = {
         "date": machine.today(),
@@ -105,6 +108,9 @@ def measure(bootstrap: str, rates: list[int], seconds: float, tell: Tell) -> dic
         "idle_seconds": IDLE_SECONDS,
         "rates": [],
     }
+    # A JVM compiles what has run some thousand times: many small transactions, so that they are not interpreted.
+    at_rate(bootstrap, 5_000, warm_up, "2")
+    tell("the broker is warm")
     for rate in rates:
         one = at_rate(bootstrap, rate, seconds)
         tell(f"{rate:>7,} orders/s: p50 {one['p50']} ms, p95 {one['p95']}, p99 {one['p99']}, longest {one['max']}")
@@ -118,13 +124,16 @@ def measure(bootstrap: str, rates: list[int], seconds: float, tell: Tell) -> dic
 @click.option("--bootstrap", default="", help="A broker that runs; default: an embedded Kafka for this run.")
 @click.option("--rates", default="1000,10000", show_default=True, help="Orders per second, one run each.")
 @click.option("--seconds", default=30.0, show_default=True, help="Length of each run, after 5 s of warm-up.")
+@click.option(
+    "--warm-up", default=30.0, show_default=True, help="Seconds of small transactions before, for the JVM."
+)
 @click.option("--dry-run", is_flag=True, help="Print, write nothing.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
-def main(bootstrap: str, rates: str, seconds: float, *, dry_run: bool, quiet: bool) -> None:
+def main(bootstrap: str, rates: str, seconds: float, warm_up: float, *, dry_run: bool, quiet: bool) -> None:
     """Measure, and put the figures into the JSON and the page."""
     told = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
     with broker(bootstrap, progress=not quiet) as (address, _folder):
-        found = measure(address, [int(rate) for rate in rates.split(",")], seconds, told.print)
+        found = measure(address, [int(rate) for rate in rates.split(",")], seconds, warm_up, told.print)
     if dry_run:
         click.echo(json.dumps({"rates": found["rates"], "idle_percent": found["idle_percent"]}))
         return

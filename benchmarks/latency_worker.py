@@ -1,4 +1,4 @@
-"""The main consumer of a latency run, in a process of its own: JOB ORDERS-NOT-TO-COUNT.
+"""The main consumer of a latency run, in a process of its own: JOB ORDERS-NOT-TO-COUNT [BATCH-MS].
 
 Says `ready` once its partitions are restored, and at the end what it measured, as JSON. A job without orders
 measures idling.
@@ -29,6 +29,8 @@ class Watched:
     def __init__(self, job: Any) -> None:
         self._job, self.handler = job, job.handler
         self.stamps: list[int] = []
+        #: ms from each order's timestamp to its being handled, before the rest of its batch and the commit.
+        self.waits: list[int] = []
 
     def handling(self, *arguments: Any) -> tuple[Any, Any, Any]:
         """Return what the job returns; what it handles is noted."""
@@ -37,7 +39,10 @@ class Watched:
 
         def noted(messages: list[Any], batch: Batch, deadline: float) -> int:
             done = int(handle(messages, batch, deadline))
-            self.stamps += [message.timestamp()[1] for message in messages[:done]]
+            stamps = [message.timestamp()[1] for message in messages[:done]]
+            now = time.time() * 1000
+            self.stamps += stamps
+            self.waits += [round(now - stamp) for stamp in stamps]
             return done
 
         handling.handle = noted
@@ -50,6 +55,7 @@ class Watch:
     def __init__(self, job: Job, warm_up: int, watched: Watched, stop: Stop) -> None:
         self.latencies: list[int] = []
         self.idle_percent = 0.0
+        self._batches = 0
         self._job, self._warm_up, self._watched, self._stop = job, warm_up, watched, stop
         self._ready_at = 0.0
         self._idle_from: tuple[float, float] | None = None
@@ -63,6 +69,7 @@ class Watch:
                 raise RuntimeError("a batch was handled again; this run measures nothing")
             self.latencies += [round(now - stamp) for stamp in stamps]
             stamps.clear()
+            self._batches += 1
             if len(self.latencies) >= self._job.count:
                 self._stop.request()
         elif not self._ready_at and len(state.progress) == self._job.partitions:
@@ -85,8 +92,13 @@ class Watch:
         if not self._job.count:
             return {"idle_percent": self.idle_percent}
         held = sorted(self.latencies[self._warm_up :])
-        at = {name: held[min(len(held) - 1, int(len(held) * part))] for name, part in _PERCENTILES.items()}
-        return {**at, "max": held[-1], "orders": len(held)}
+        at = {name: _at(held, part) for name, part in _PERCENTILES.items()}
+        handled = _at(sorted(self._watched.waits[self._warm_up :]), 0.5)
+        return {**at, "max": held[-1], "orders": len(held), "handled_p50": handled, "batches": self._batches}
+
+
+def _at(held: list[int], part: float) -> int:
+    return held[min(len(held) - 1, int(len(held) * part))]
 
 
 _PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
@@ -95,9 +107,10 @@ _PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 def main() -> None:
     """Work as main, and tell."""
     job, stop = Job(**json.loads(sys.argv[1])), Stop()
-    watched: Any = Watched(app_of(job).job(settings_of(job)))
+    settings = settings_of(job, **({"batch_ms": int(sys.argv[3])} if len(sys.argv) > 3 else {}))
+    watched: Any = Watched(app_of(job).job(settings))
     watch = Watch(job, int(sys.argv[2]), watched, stop)
-    run_role("main", settings_of(job), watched, watch, stop)
+    run_role("main", settings, watched, watch, stop)
     print(json.dumps(watch.result()), flush=True)
 
 

@@ -14,15 +14,17 @@ _EMPTY = f"# Benchmarks\n\n{BEGIN}\n{END}\n"
 
 _CAVEATS = """\
 - Broker and contenders share the cores of one machine. Absolute figures follow the machine of the moment; what holds
-  are ratios within one run. They are computed round by round, then the median is taken; ranges stand behind it.
+  are ratios within one run. They are computed round by round, then the median is taken, with the range behind it.
 - The clock of each contender runs from the first record that its client delivered to the return of its last commit.
-  Starting, joining the group and reading state are before it, for all. A JVM works through up to 300,000 orders first.
-- Every run is checked: orders counted, sum of their prices, failures told, records in the failures topic and committed
-  offsets must be those of the orders topic, or the run is an error.
-- The guarantees differ, and so does the work: contenders that promise "at least once" keep counts and sums in memory
-  only, and so does aiokafka in transactions. Those that keep them in Kafka, in the same transaction: kafka-orders, the
-  Java loop, Kafka Streams, Quix Streams.
-- "CPU" is that of the client's process per order, broker excluded; "app thread" that of the thread with the loop alone."""
+  Starting, joining the group and reading state are before it, for all. A JVM works through up to 300,000 orders
+  before, in a group of its own.
+- Every run is checked: orders counted, sum of their prices, failures told, records in the failures topic and
+  committed offsets must be those of the orders topic, or the run is an error.
+- The guarantees differ, and so does the work. Counts and sums stand in Kafka, written in the same transaction, with
+  kafka-orders, the Java loop, Kafka Streams and Quix Streams; the others, aiokafka in transactions too, keep them in
+  memory alone.
+- "CPU" is that of the client's process per order, without the broker; "app thread" that of the thread with the loop.
+  On more cores than these, a client that spreads its work over threads gains more."""
 
 
 def render(measured: Mapping[str, Any], page: str) -> str:
@@ -43,8 +45,9 @@ def _throughput(found: Mapping[str, Any]) -> str:
     chart = f"![orders per second of each contender]({record.CHART.name})"
     job = (
         f"The job, the same for all: consume {found['orders']:,} Avro orders from {found['partitions']} partitions,"
-        " decode each, count and sum the prices of each product, send the 1 % that fail to a topic, keep the offsets."
-        f" {len(rounds)} rounds on one broker, each contender once a round in a process of its own, in rotated order."
+        " decode each, count and sum the prices of each product, send the 1 % that fail to a topic, keep the"
+        f" offsets. Rounds: {len(rounds)}, on one broker, each contender once a round in a process of its own, in"
+        " rotated order."
     )
     seen = [one for one in ALL if any(one.name in measures for measures in rounds)]
     return "\n\n".join(
@@ -87,27 +90,29 @@ def _median(rounds: list[Any], one: Contender) -> float:
 
 def _shown(found: Figure | None, form: str, unit: str = "") -> str:
     if found is None:
-        return "–"
-    return f"**{found.median:{form}}**{unit} ({found.least:{form}}–{found.most:{form}})"
+        return "-"
+    return f"**{found.median:{form}}**{unit} ({found.least:{form}} to {found.most:{form}})"
 
 
 def _short(rounds: list[Any], one: Contender, value: Any, form: str) -> str:
     found = figures.figure(rounds, one.name, value)
-    return f"{found.median:{form}}" if found and found.median else "–"
+    return f"{found.median:{form}}" if found and found.median else "-"
 
 
 def _wins(rounds: list[Any]) -> str:
     """Say where a peer is better than ours, by the same medians."""
     said = []
     peers = [one for one in ALL if one.guarantee != NONE and one.module != "ours"]
-    kinds = [("More orders per second", figures.rate, True), ("Less CPU per order", figures.process_cpu, False),
-             ("Less memory", figures.memory, False)]  # fmt: skip
-    for what, value, more_is_better in kinds:
+    for what, value, more_is_better in (
+        ("More orders per second", figures.rate, True),
+        ("Less CPU per order", figures.process_cpu, False),
+        ("Less memory", figures.memory, False),
+    ):
         better = []
         for one in peers:
-            found = figures.ratio(rounds, one.name, OURS, value) if _measured(rounds, one, value) else None
-            if found and (found.median > 1) == more_is_better and found.median != 1:
-                better.append(f"{one.title} ({found.median:.2f} times ours)")
+            ours = figures.ratio(rounds, OURS, one.name, value) if _measured(rounds, one, value) else None
+            if ours and (ours.median < 1 if more_is_better else ours.median > 1):
+                better.append(f"{one.title} ({1 / ours.median:.2f} times ours)")
         said.append(f"- {what} than kafka-orders: {', '.join(better) if better else 'none of them'}.")
     return "### Where a peer wins\n\n" + "\n".join(said)
 
@@ -118,8 +123,8 @@ def _measured(rounds: list[Any], one: Contender, value: Any) -> bool:
 
 
 def _settings(seen: list[Contender], found: Mapping[str, Any]) -> str:
-    lines = ["### Settings of each", "", "The reasons stand beside each setting in `benchmarks/peers` and"
-             " `benchmarks/java`.", "", "| | settings |", "|---|---|"]  # fmt: skip
+    why = "The reasons stand beside each setting in `benchmarks/peers` and `benchmarks/java`."
+    lines = ["### Settings of each", "", why, "", "| | settings |", "|---|---|"]
     for one in seen:
         few = f"; on {found['few']:,} orders" if one.few else ""
         lines.append(f"| {one.title} | {one.settings}{few} |")
@@ -132,11 +137,14 @@ def _errors(found: Mapping[str, Any]) -> str:
 
 
 def _latency(found: Mapping[str, Any]) -> str:
+    what = (
+        "From an order's timestamp, set by our producer as it sends, to the return of the commit that counts it;"
+        f" {found['seconds']:g} s at each rate, default settings, every order measured, timestamps in whole ms."
+    )
     lines = [
         "## Latency",
         "",
-        f"From an order's timestamp, set by our producer as it sends, to the return of the commit that counts it;"
-        f" {found['seconds']:g} s at each rate, default settings, every order measured, timestamps in whole ms.",
+        what,
         "",
         "| orders/s | p50 ms | p95 ms | p99 ms | longest ms | orders |",
         "|---|---|---|---|---|---|",
@@ -144,7 +152,9 @@ def _latency(found: Mapping[str, Any]) -> str:
     for rate in found["rates"]:
         cells = [f"{rate[name]:,.0f}" for name in ("rate", "p50", "p95", "p99", "max", "orders")]
         lines.append(f"| {' | '.join(cells)} |")
-    idle = f"Without orders, the process takes {found['idle_percent']:.2f} % of a core ({found['idle_seconds']:g} s)."
+    idle = (
+        f"Without orders, the process takes {found['idle_percent']:.2f} % of a core ({found['idle_seconds']:g} s)."
+    )
     return "\n".join([*lines, "", idle, "", _surroundings(found)])
 
 

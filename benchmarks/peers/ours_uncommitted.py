@@ -1,4 +1,4 @@
-"""kafka-orders' gather step alone: poll, decode, handle, aggregate. A yardstick for the loop, not a way to work."""
+"""kafka-orders' gather step alone: poll, decode, handle, aggregate. A yardstick, not a way to work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quix Streams, exactly-once: a stateful function over a dataframe, its state in RocksDB with a changelog topic."""
+"""Quix Streams, exactly-once: a stateful function over a dataframe; state in RocksDB with a changelog."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ def run(job: Job, meter: Meter) -> None:
         consumer_poll_timeout=0.1,
     )
     schema = fastavro.parse_schema(json.loads(SCHEMA.read_text(encoding="utf-8")))  # else once per record
-    orders = app.topic(
-        job.topic, key_deserializer=OnePerPartition(), value_deserializer=AvroDeserializer(schema)
-    )
+    orders = app.topic(job.topic, key_deserializer=OnePerPartition(), value_deserializer=AvroDeserializer(schema))
     failed = app.topic(job.failures, key_serializer=BytesSerializer(), value_serializer=AvroSerializer(schema))
     totals, seen, failures, below = Totals(), 0, 0, job.failing_below
 
