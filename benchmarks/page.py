@@ -13,18 +13,19 @@ BEGIN, END = "<!-- begin: made by `python -m benchmarks --render` -->", "<!-- en
 _EMPTY = f"# Benchmarks\n\n{BEGIN}\n{END}\n"
 
 _CAVEATS = """\
-- Broker and contenders share the cores of one machine. Absolute figures follow the machine of the moment; what holds
-  are ratios within one run. They are computed round by round, then the median is taken, with the range behind it.
-- The clock of each contender runs from the first record that its client delivered to the return of its last commit.
-  Starting, joining the group and reading state are before it, for all. A JVM works through up to 300,000 orders
-  before, in a group of its own.
+- Broker and contenders share the cores of one machine. Absolute figures follow the machine of the moment;
+  what holds are ratios within one run. They are computed round by round, then the median is taken, with the
+  range behind it.
+- The clock of each contender runs from the first record that its client delivered to the return of its last
+  commit. Starting, joining the group and reading state are before it, for all. A JVM works through up to
+  300,000 orders before, in a group of its own.
 - Every run is checked: orders counted, sum of their prices, failures told, records in the failures topic and
   committed offsets must be those of the orders topic, or the run is an error.
-- The guarantees differ, and so does the work. Counts and sums stand in Kafka, written in the same transaction, with
-  kafka-orders, the Java loop, Kafka Streams and Quix Streams; the others, aiokafka in transactions too, keep them in
-  memory alone.
-- "CPU" is that of the client's process per order, without the broker; "app thread" that of the thread with the loop.
-  On more cores than these, a client that spreads its work over threads gains more."""
+- The guarantees differ, and so does the work. Counts and sums stand in Kafka, written in the same
+  transaction, with kafka-orders, the Java loop, Kafka Streams and Quix Streams; the others, aiokafka in
+  transactions too, keep them in memory alone.
+- "CPU" is that of the client's process per order, without the broker; "app thread" that of the thread with
+  the loop. On more cores than these, a client that spreads its work over threads gains more."""
 
 
 def render(measured: Mapping[str, Any], page: str) -> str:
@@ -44,10 +45,10 @@ def _throughput(found: Mapping[str, Any]) -> str:
     rounds = found["rounds"]
     chart = f"![orders per second of each contender]({record.CHART.name})"
     job = (
-        f"The job, the same for all: consume {found['orders']:,} Avro orders from {found['partitions']} partitions,"
-        " decode each, count and sum the prices of each product, send the 1 % that fail to a topic, keep the"
-        f" offsets. Rounds: {len(rounds)}, on one broker, each contender once a round in a process of its own, in"
-        " rotated order."
+        f"The job, the same for all: consume {found['orders']:,} Avro orders from {found['partitions']}"
+        " partitions, decode each, count and sum the prices of each product, send the 1 % that fail to a topic,"
+        f" keep the offsets. Rounds: {len(rounds)}, on one broker, each contender once a round in a process of its"
+        " own, in rotated order."
     )
     seen = [one for one in ALL if any(one.name in measures for measures in rounds)]
     return "\n\n".join(

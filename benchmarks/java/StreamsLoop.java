@@ -93,13 +93,16 @@ public final class StreamsLoop {
             if (order.price() < job.failingBelow()) {
                 context.forward(record);
                 failures.lazySet(failures.get() + 1);
-                return;
+            } else {
+                Tally tally = store.get(order.product());
+                tally = tally == null ? new Tally() : tally;
+                tally.add(order.price());
+                store.put(order.product(), tally);
+                counted.lazySet(counted.get() + 1);
             }
-            Tally tally = store.get(order.product());
-            tally = tally == null ? new Tally() : tally;
-            tally.add(order.price());
-            store.put(order.product(), tally);
-            counted.lazySet(counted.get() + 1);
+            if (counted.get() + failures.get() == job.count()) {
+                context.commit(); // at once, and not at the end of its interval
+            }
         }
     }
 

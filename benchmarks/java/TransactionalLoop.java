@@ -154,7 +154,9 @@ public final class TransactionalLoop {
         settings.put("batch.size", "65536");
         // A transaction's first request meets the markers of the last, still being written, and waits this long;
         // by default 100, which makes the loop less than half as fast.
-        settings.put("retry.backoff.ms", "5");
+        if (!job.mode().equals("default-backoff")) {
+            settings.put("retry.backoff.ms", "5");
+        }
         settings.put("key.serializer", ByteArraySerializer.class.getName());
         settings.put("value.serializer", ByteArraySerializer.class.getName());
         return settings;

@@ -54,7 +54,7 @@ async def _plain(job: Job, meter: Meter) -> None:
         if not parts:
             continue
         meter.begin()
-        failed = [one for part in parts.values() for one in work.batch(part)]
+        failed = [one for part in parts.values() for one in work.batch(part, [one.value for one in part])]
         sent = [await producer.send(job.failures, one.value, one.key) for one in failed]
         await asyncio.gather(*sent)  # acknowledged before the offsets say that they were handled
         await consumer.commit()
@@ -77,7 +77,7 @@ async def _transactional(job: Job, meter: Meter) -> None:
             continue
         meter.begin()
         async with producer.transaction():
-            for one in work.batch(records):
+            for one in work.batch(records, [one.value for one in records]):
                 await producer.send(job.failures, one.value, one.key)
             # Not awaited one by one: the end of the transaction waits for all of them.
             ends = {TopicPartition(one.topic, one.partition): one.offset + 1 for one in records}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,13 @@ class Work:
         self.seen = 0
         self._decode, self._failing_below = decoder(), failing_below
 
-    def batch(self, records: list[Any]) -> list[Any]:
-        """Take records that have a ``value``; return those that fail."""
+    def batch(self, records: Sequence[Any], payloads: list[bytes]) -> list[Any]:
+        """Take records and their values; return the records that fail."""
         values: dict[str, list[float]] = {}
         failed: list[Any] = []
         decode, failing_below = self._decode, self._failing_below
-        for record in records:
-            order = decode(record.value)
+        for record, payload in zip(records, payloads, strict=True):
+            order = decode(payload)
             price = order["price"]
             if price < failing_below:
                 failed.append(record)

@@ -33,7 +33,7 @@ def run(job: Job, meter: Meter) -> None:
             continue
         meter.begin()
         for part in parts.values():
-            for one in work.batch(part):
+            for one in work.batch(part, [one.value for one in part]):
                 producer.send(job.failures, one.value, one.key)
         producer.flush()  # acknowledged before the offsets say that they were handled
         consumer.commit()
