@@ -76,7 +76,7 @@ def main(
     if only_list:
         for one in ALL:
             missing = "" if python_of(one.python) else "  (not installed)"
-            click.echo(f"{one.name:15} {one.guarantee:14} {one.title}{missing}")
+            click.echo(f"{one.name:20} {one.guarantee:14} {one.title}{missing}")
         return
     if only_render:
         render_all(told)

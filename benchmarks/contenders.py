@@ -70,7 +70,7 @@ ALL = [
     Contender(
         "streams-dsl", "Kafka Streams, DSL (`groupBy`)", EXACTLY,
         "as above; `groupBy(product)` sends every order through a repartition topic", "java",
-        {"main": "StreamsLoop", "mode": "dsl"}, quick=False, checked=frozenset({"state", "failures"}),
+        {"main": "StreamsLoop", "mode": "dsl"}, quick=False,
     ),
     Contender(
         "quix", "Quix Streams", EXACTLY,
@@ -85,7 +85,7 @@ ALL = [
               {"client": "aiokafka"}, python="bench", quick=False),
     Contender("faststream-confluent", "FastStream, batch subscriber on confluent-kafka", AT_LEAST,
               "batches of up to 10,000, no validation, a commit for each", "faststream_batch",
-              {"client": "confluent"}, python="bench", quick=False),
+              {"client": "confluent"}, python="bench"),
     Contender("kafka-python", "kafka-python", AT_LEAST, "`poll` of up to 10,000, a commit for each", "kafkapython",
               python="bench", quick=False),
     Contender("naive-auto", "the tutorials' loop, automatic commit", AT_LEAST,

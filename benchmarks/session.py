@@ -94,4 +94,4 @@ def _named(contender: Contender, versions: dict[str, str]) -> dict[str, str]:
 
 def _told(name: str, measure: figures.Measure) -> str:
     cpu, thread = figures.process_cpu(measure), figures.thread_cpu(measure)
-    return f"{name:15} {figures.rate(measure):11,.0f} orders/s  CPU {cpu:7.2f} us, app thread {thread:6.2f} us"
+    return f"{name:20} {figures.rate(measure):11,.0f} orders/s  CPU {cpu:7.2f} us, app thread {thread:6.2f} us"
