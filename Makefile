@@ -8,7 +8,7 @@ RUN := $(BIN)/python
 # Kafka's jars are downloaded once per user, not once per test.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo up test lint types layers unit integration bench bench-quick faults mutants wheel docs lock clean
+.PHONY: help demo up test lint types layers unit integration bench bench-page bench-quick faults mutants wheel docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ $(VENV)-bench-quix/peers: requirements-bench-quix.txt
 bench: $(VENV)-bench/peers $(VENV)-bench-quix/peers  ## ours and its peers on one broker, then latency; writes docs/benchmarks.*
 	$(VENV)-bench/bin/python -m benchmarks $(BENCH)
 	$(VENV)-bench/bin/python -m benchmarks.latency
+
+bench-page: $(VENV)-bench/peers  ## page and chart anew from docs/benchmarks.json
+	$(VENV)-bench/bin/python -m benchmarks --render
 
 bench-quick: $(VENV)-bench/peers  ## the same with few orders and the quicker peers, in under 3 minutes; prints, writes nothing
 	$(VENV)-bench/bin/python -m benchmarks --quick $(BENCH)

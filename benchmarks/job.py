@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +96,3 @@ def _peak_mb() -> int:
 def _clocks() -> tuple[float, float, float]:
     """Return seconds: of the wall, of the process on all its threads, of the calling thread."""
     return time.perf_counter(), time.process_time(), time.thread_time()
-
-
-#: What a file in ``peers/`` offers; more keyword arguments are its variant's.
-Run = Callable[..., None]

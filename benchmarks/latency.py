@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import uuid
@@ -17,7 +16,7 @@ from rich.console import Console
 from benchmarks import machine, record, topics
 from benchmarks.__main__ import broker, render_all
 from benchmarks.job import Job
-from benchmarks.runner import ROOT
+from benchmarks.runner import ROOT, environment
 
 #: Orders of the first seconds do not count: connections are made, the broker's JVM compiles.
 WARM_UP_SECONDS = 5
@@ -71,13 +70,8 @@ def _start(module: str, job: Job, home: str, *arguments: str) -> subprocess.Pope
     given = json.dumps(json.loads(job.dump()) | {"home": home})
     return subprocess.Popen(
         [sys.executable, "-m", module, given, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=_environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment(),
     )  # fmt: skip
-
-
-def _environment() -> dict[str, str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_ORDERS_")}
-    return clean | {"PYTHONPATH": str(ROOT)}
 
 
 def _await_ready(worker: subprocess.Popen[str]) -> None:
@@ -103,7 +97,7 @@ def measure(bootstrap: str, rates: list[int], seconds: float, warm_up: float, te
     found: dict[str, Any] = {
         "date": machine.today(),
         "machine": machine.describe(),
-        "versions": machine.versions(),
+        "versions": {name: one for name, one in machine.versions().items() if "Java" not in name},
         "seconds": seconds,
         "idle_seconds": IDLE_SECONDS,
         "rates": [],

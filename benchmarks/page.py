@@ -9,7 +9,7 @@ from benchmarks import figures, record
 from benchmarks.contenders import ALL, NONE, OURS, RAW, Contender
 from benchmarks.figures import Figure
 
-BEGIN, END = "<!-- begin: made by `python -m benchmarks --render` -->", "<!-- end -->"
+BEGIN, END = "<!-- begin: made by make bench-page -->", "<!-- end -->"
 _EMPTY = f"# Benchmarks\n\n{BEGIN}\n{END}\n"
 
 _CAVEATS = """\

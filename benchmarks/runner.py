@@ -100,16 +100,21 @@ def python_of(environment: str) -> Path | None:
     return found if found.is_file() else None
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of a contender's process: none of the user's own settings."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_ORDERS_")}
+    return clean | {"PYTHONPATH": str(ROOT)}
+
+
 def _child(contender: Contender, job: Job, timeout: float) -> dict[str, Any]:
     python = python_of(contender.python)
     if python is None:
         raise WrongOutcomeError(f"{contender.name}: its environment is not installed; `make bench` does that")
-    env = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_ORDERS_")}
     command = [str(python), "-m", "benchmarks.child", contender.name]
     try:
         done = subprocess.run(
             command, input=job.dump(), capture_output=True, text=True, cwd=ROOT,
-            env=env | {"PYTHONPATH": str(ROOT)}, timeout=timeout, check=False,
+            env=environment(), timeout=timeout, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as late:
         raise WrongOutcomeError(f"{contender.name}: not ready after {timeout:g} s") from late

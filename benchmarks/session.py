@@ -79,17 +79,17 @@ def _round(plan: Plan, number: int, bed: Bed, found: dict[str, Any], tell: Tell)
             found["errors"].setdefault(name, str(wrong).splitlines()[0])
             tell(f"round {number + 1}/{plan.rounds}: ERROR {wrong}")
             continue
-        found["versions"].update(_named(BY_NAME[name], measure.pop("versions", {})))
+        _note(found["versions"], BY_NAME[name], measure.pop("versions", {}))
         measures[name] = measure
         tell(f"round {number + 1}/{plan.rounds}: {_told(name, measure)}")
     return measures
 
 
-def _named(contender: Contender, versions: dict[str, str]) -> dict[str, str]:
-    """Return versions by package; another version of a shared package is told with who uses it."""
-    own = contender.python == "quix"
-    return {f"{name} (with {contender.title})" if own and "quix" not in name else name: version
-            for name, version in versions.items()}  # fmt: skip
+def _note(known: dict[str, str], contender: Contender, versions: dict[str, str]) -> None:
+    """Note versions by package; where a contender has another one of a shared package, it is told with it."""
+    for name, version in versions.items():
+        if known.setdefault(name, version) != version:
+            known[f"{name} (with {contender.title})"] = version
 
 
 def _told(name: str, measure: figures.Measure) -> str:

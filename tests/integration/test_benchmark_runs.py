@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from benchmarks import topics
+from benchmarks import latency, topics
 from benchmarks.contenders import BY_NAME, OURS, RAW
 from benchmarks.runner import Bed, WrongOutcomeError
 from benchmarks.topics import Expected
@@ -48,6 +48,14 @@ def test_records_that_never_reached_their_topic_are_missed(bed: Bed) -> None:
     silent = replace(BY_NAME["ours-no-commit"], checked=frozenset({"state", "failures", "offsets"}))
     with pytest.raises(WrongOutcomeError, match=r"failures topic: 0, expected \d+; committed offsets: 0"):
         bed.run(silent)
+
+
+def test_latency_is_measured_for_every_order(bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the producer's send to the commit, in processes of their own; the first second does not count."""
+    monkeypatch.setattr(latency, "WARM_UP_SECONDS", 1)
+    found = latency.at_rate(bootstrap, 200, 1.0)
+    assert (found["rate"], found["orders"]) == (200, 200)
+    assert 0 < found["p50"] <= found["p95"] <= found["p99"] <= found["max"]
 
 
 def replace_orders(bed: Bed, topic: str, expected: Expected) -> Bed:
