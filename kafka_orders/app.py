@@ -144,16 +144,16 @@ class App:
         Raises:
             SettingsError: the schema cannot be used, or has not the fields that are needed.
         """
-        decode, encode = self._decode, self._encode
+        decode, encode, reader = self._decode, self._encode, None
         if decode is None:
             form = self._format(settings)
-            decode, encode = form.decode, encode or form.encode
+            decode, encode, reader = form.decode, encode or form.encode, form.reader
             contract = Contract.of(form.fields, settings.id_field, settings.value_field, settings.group_by)
         else:
             contract = Contract(settings.id_field or DEFAULT_ID, settings.value_field, settings.group_by)
         if self._no_id and not settings.id_field:
             contract = replace(contract, id_field=None)
-        return Job(decode, self._handler, contract, self._to_retry, self._to_dlq, encode, self._retry_on)
+        return Job(decode, self._handler, contract, self._to_retry, self._to_dlq, encode, self._retry_on, reader)
 
     def _format(self, settings: Settings) -> AvroFormat:
         schema = self._schema

@@ -21,6 +21,7 @@ from kafka_orders.domain import headers
 from kafka_orders.domain.policy import Retry, RetryPolicy
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.message import Message
+from kafka_orders.pipeline.alarm import Alarm
 from kafka_orders.pipeline.batch import Batch, SlotBatch
 from kafka_orders.pipeline.handlers import Handler
 from kafka_orders.pipeline.handling import Handling
@@ -100,7 +101,7 @@ class _Bench(ExitStack):
             value=self._payload(given), headers=held, timestamp=(1, 0),
         )  # fmt: skip
         batch = Batch()
-        self._roles["retry" if attempt else "main"].handle([message], batch, float("inf"))
+        self._roles["retry" if attempt else "main"].handle([message], batch, Alarm())
         (part,) = batch.slots.values()
         return _told(part, self._settings.policy, attempt)
 

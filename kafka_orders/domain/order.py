@@ -11,6 +11,8 @@ from kafka_orders.domain.averages import LARGEST_VALUE
 from kafka_orders.domain.errors import InvalidOrderError, SettingsError
 
 Order = Mapping[str, Any]
+#: bytes -> (order, group, value): raises InvalidOrderError where validation refuses it, else it does not decode.
+Read = Callable[[bytes], tuple[Order, str, float]]
 
 #: The id of an order, where its schema has one and nothing else is said.
 DEFAULT_ID = "orderId"
@@ -38,6 +40,17 @@ class Contract:
                     f"{setting} = {name!r} is no field of the schema, which has {', '.join(fields)}"
                 )
         return cls(id_name, value_field, group_by)
+
+    def reader(self, decode: Callable[[bytes], Order]) -> Read:
+        """Return decoding and validation as one function of a record's bytes."""
+        validate = self.validator()
+
+        def read(payload: bytes) -> tuple[Order, str, float]:
+            order = decode(payload)
+            group, value = validate(order)
+            return order, group, value
+
+        return read
 
     def validator(self) -> Callable[[Order], tuple[str, float]]:
         """Return a function from an order to (group, value); it raises InvalidOrderError when a field is

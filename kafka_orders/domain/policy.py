@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kafka_orders.domain.errors import PermanentError, RetryAfter, TemporaryError
 
@@ -14,8 +15,7 @@ from kafka_orders.domain.errors import PermanentError, RetryAfter, TemporaryErro
 LONGEST_DELAY_MS = 3_600_000
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(NamedTuple):
     """The record waits in `orders_retry` for its retry number ``attempt`` (1..max_retries).
 
     ``after_ms`` is the wait its handler asked for (``RetryAfter``); None: the policy's.
@@ -28,8 +28,7 @@ class Retry:
         return f"retry {self.attempt}"
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
+class Dead(NamedTuple):
     """The record goes to `orders_dlq` after ``retries`` retries."""
 
     retries: int

@@ -12,6 +12,7 @@ from typing import Any
 import fastavro
 
 from kafka_orders.domain.errors import DecodeError, SettingsError
+from kafka_orders.domain.order import Contract, Read
 from kafka_orders.formats.flat import compile_flat
 
 Record = dict[str, Any]
@@ -36,6 +37,10 @@ class AvroFormat:
         self.fields = tuple(str(one["name"]) for one in plain.get("fields", ())) if type(plain) is dict else ()
         #: bytes -> record; raises DecodeError. Flat records take the compiled path (``flat.py``).
         self.decode: Decoder = compile_flat(plain, self.decode_any) or self.decode_any
+
+    def reader(self, contract: Contract) -> Read:
+        """Return decoding and validation as one function of a record's bytes."""
+        return contract.reader(self.decode)
 
     def decode_any(self, payload: bytes) -> Record:
         """Decode any record with fastavro, the reference.

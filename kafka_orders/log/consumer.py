@@ -107,8 +107,7 @@ class GroupConsumer:
         self._drained = len(messages) < count
         if self._lost:
             raise ConsumerLostError("the group has removed this member")
-        failed = [error for message in messages if (error := message.error()) is not None]
-        if failed:
+        if any(map(Message.error, messages)):
             for message in messages:
                 if (error := message.error()) is not None:
                     self._check(error, message.topic() or self.topic, message.partition())

@@ -14,8 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -28,9 +27,9 @@ from kafka_orders.log.clients import (
     Connection,
     dispose,
     kafka_error,
-    made,
 )
 from kafka_orders.log.errors import FENCED, UNFIT, denied
+from kafka_orders.log.standby import Standby
 
 if TYPE_CHECKING:
     from kafka_orders.domain.headers import Headers
@@ -44,8 +43,8 @@ _FENCED_AGAIN_SECONDS = 60.0
 #: Signals wait for a call of the client to return, so each call is short.
 _SLICE_SECONDS = 1.0
 _LIMIT_SECONDS = TRANSACTION_TIMEOUT_MS / 1000
-#: Asked for only to connect: it is on every broker that knows transactions, and without right nothing is told.
-_SOME_TOPIC = "__transaction_state"
+#: Listen at least this often for what is told to polls only, in seconds: before each transaction it cost 4 %.
+_LISTEN_SECONDS = 1.0
 
 
 class OutRecord(NamedTuple):
@@ -71,13 +70,16 @@ class TransactionalProducer:
     """Runs transactions for one transactional.id; owned by one thread."""
 
     def __init__(
-        self, connection: Connection, transactional_id: str, patience: Patience, *, renew_always: bool = False
-    ) -> None:
+        self, connection: Connection, transactional_id: str, patience: Patience, *, renew_always: bool = False,
+        tells_time: bool = False,
+    ) -> None:  # fmt: skip
+        """``tells_time``: keep :attr:`broker_time`, for which every record has to be reported (1 microsecond)."""
         self.transactional_id, self._renew_always = transactional_id, renew_always
-        self._config = connection.transactional_producer(transactional_id)
-        self._patience = patience
+        config = connection.transactional_producer(transactional_id)
+        config["delivery.report.only.error"] = not tells_time
+        self._standby = Standby(config, patience)
         self._current: Producer | None = None
-        self._stand_by()
+        self._listened_at = 0.0
         self._suspect, self._used = "start", False
         self._fenced_at: float | None = None
         self._began = 0.0
@@ -105,8 +107,7 @@ class TransactionalProducer:
             BrokerError: permission for the transactional.id is missing, or the login is refused.
         """
         if not self._suspect:
-            for producer in filter(None, (self._current, self._standby)):
-                producer.poll(0)  # a login that is refused meanwhile is told to polls only
+            self._listen()
             return False
         self._replace()
         return True
@@ -116,42 +117,16 @@ class TransactionalProducer:
             self._current.purge()
             holder, self._current = [self._current], None  # the only reference: it is destroyed over there
             dispose(holder)
-        self._current = self._initialised()
-        self._stand_by()
+        self._current = self._standby.take()
         self._suspect, self._used, self._delivery_error, self._unsent = "", False, None, set()
 
-    def _stand_by(self) -> None:
-        """Make the next producer and have it connect: init_transactions waits 500 ms for one that is not.
-
-        librdkafka looks for the coordinator when asked to initialise, and then twice a second, which is no
-        setting. The first answer replaces the bootstrap connection; the second comes over the broker's own.
-        """
-        producer = self._standby = made(Producer, self._config)
-
-        def connect() -> None:
-            with suppress(*ClientFailure):
-                for _ in range(2):
-                    producer.list_topics(_SOME_TOPIC, _SLICE_SECONDS)
-
-        self._connecting = threading.Thread(target=connect, name="connect-standby", daemon=True)
-        self._connecting.start()
-
-    def _initialised(self) -> Producer:
-        while True:
-            self._connecting.join(_SLICE_SECONDS)
-            try:
-                self._standby.init_transactions(_SLICE_SECONDS)
-            except ClientFailure as raised:
-                error = kafka_error(raised)
-                if refusal := denied(error, "", transactional_id=self.transactional_id):
-                    raise refusal from raised
-                self._standby.poll(0)  # a refused login is told there
-                if not error.retriable() and error.code() != KafkaError._TIMED_OUT:
-                    self._stand_by()
-                self._patience.wait(f"initialise transactional.id {self.transactional_id}", error.str())
-            else:
-                self._patience.over()
-                return self._standby
+    def _listen(self) -> None:
+        """Have told, now and then, that a login is refused meanwhile: it is told to polls only."""
+        if (now := time.monotonic()) - self._listened_at >= _LISTEN_SECONDS:
+            self._listened_at = now
+            self._standby.listen()
+            if self._current is not None:
+                self._current.poll(0)
 
     def transact(self, records: Iterable[OutRecord], offsets: Sequence[Offset], token: GroupToken) -> float:
         """Write ``records`` and commit ``offsets``, all or nothing. Return the seconds the end took.
@@ -184,19 +159,21 @@ class TransactionalProducer:
         return took
 
     def _produce(self, producer: Producer, record: OutRecord) -> None:
-        partition = -1 if record.partition is None else record.partition
-        headers, spare = record.headers or [], list(record.spare)
+        partition, spare, told = (
+            -1 if record.partition is None else record.partition,
+            record.spare,
+            self._delivered,
+        )
+        headers: Any = record.headers or []
         while True:
             try:
-                producer.produce(
-                    record.topic, record.value, record.key, partition, self._delivered, headers=list(headers)
-                )
+                producer.produce(record.topic, record.value, record.key, partition, told, headers=headers)
             except BufferError:
                 producer.poll(0.1)
             except KafkaException as raised:
                 if kafka_error(raised).code() != KafkaError.MSG_SIZE_TOO_LARGE or not spare:
                     raise
-                headers = without_detail(headers, spare.pop(0))
+                headers, spare = without_detail(headers, spare[0]), spare[1:]
             else:
                 return
 
@@ -269,10 +246,10 @@ class TransactionalProducer:
 
     def close(self) -> None:
         """Let go of both producers; an open transaction is left to the next epoch to abort."""
-        for producer in (self._current, self._standby):
-            if producer is not None:
-                producer.purge()
-                dispose([producer])
+        self._standby.close()
+        if self._current is not None:
+            self._current.purge()
+            dispose([self._current])
         self._current = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka_orders.domain.errors import UncommittableError
 from kafka_orders.domain.fingerprint import Failure
@@ -20,8 +20,7 @@ from kafka_orders.log.transaction import Offset
 SAMPLE = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(NamedTuple):
     """A processed order, kept for showing."""
 
     order: Mapping[str, Any]
@@ -29,8 +28,7 @@ class Counted:
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(NamedTuple):
     """A failed record and where it goes."""
 
     message: Message

@@ -147,9 +147,11 @@ class Desk:
             retries = self.retries(message)
             decision = self.policy.decide(error, retries)
             try:
+                # Our own send functions would decide the same, by a longer way.
                 if isinstance(decision, Retry):
-                    self._to_retry(message, text_of(error), retries)
-                else:
+                    if self._to_retry is not send_to_retry:
+                        self._to_retry(message, text_of(error), retries)
+                elif self._to_dlq is not send_to_dlq:
                     self._to_dlq(message, text_of(error))
             except BaseException:  # the app's own code; neither its bug nor its sys.exit() stops the pipeline
                 _log.exception("a send function failed; the record goes where the policy says")
@@ -167,7 +169,7 @@ class Desk:
             self._origin(message, held),
             decision,
             self._failure(decision, said),
-            headers.first_failed_at(held) or now,
+            (headers.first_failed_at(held) if held else None) or now,
             now,
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from kafka_orders.domain.brokertime import BrokerTime
-from kafka_orders.domain.order import Contract
+from kafka_orders.domain.order import Contract, Read
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.consumer import GroupConsumer
@@ -44,7 +44,8 @@ class Job:
     """What a worker does with each order, apart from Kafka.
 
     ``encode`` turns what the handler returns into the output topic's bytes; ``temporary`` are more classes
-    of errors that are tried again.
+    of errors that are tried again; ``reader`` compiles decoding and validation into one function, where the
+    format can do that.
     """
 
     decode: Decode
@@ -54,6 +55,7 @@ class Job:
     to_dlq: SendToDlq = send_to_dlq
     encode: Encode | None = None
     temporary: tuple[type[BaseException], ...] = ()
+    reader: Callable[[Contract], Read] | None = None
 
     def handling(self, settings: Settings, role: RoleName) -> tuple[Handling, Desk, Results]:
         """Return step 2 for this job, the desk it works at, and its results, which are to be closed.
@@ -66,7 +68,8 @@ class Job:
         called = called_with(checked(self.handler), desk.meta)
         failing = failing_for(settings.fail, self.contract.group_by, called)
         results = Results((self.encode or unencodable) if settings.output_topic else None)
-        return Handling(self.decode, self.contract, failing, desk, results), desk, results
+        read = self.reader(self.contract) if self.reader else self.contract.reader(self.decode)
+        return Handling(read, failing, desk, results), desk, results
 
 
 def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, stop: Stop) -> Ended:
@@ -99,12 +102,15 @@ def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, s
 
 @contextmanager
 def _settled_heap() -> Iterator[None]:
-    """Leave what is loaded out of full garbage collections: a worker's records come and go by the million."""
+    """Leave what is loaded out of garbage collections, and have fewer: records come and go by the million."""
+    before = gc.get_threshold()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, *before[1:])
     try:
         yield
     finally:
+        gc.set_threshold(*before)
         gc.unfreeze()
 
 
@@ -138,7 +144,11 @@ class _Assembly:
             ),
             new_source=Source if self.role == "main" else delayed,
             producer=TransactionalProducer(
-                connection, transactional_id, self.patience, renew_always=settings.epoch == "per-transaction"
+                connection,
+                transactional_id,
+                self.patience,
+                renew_always=settings.epoch == "per-transaction",
+                tells_time=self.role == "retry",
             ),
             handling=handling,
             router=self._router(group),

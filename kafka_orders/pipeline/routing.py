@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kafka_orders.domain import headers
 from kafka_orders.domain.headers import Journey
-from kafka_orders.domain.policy import Dead, Retry, RetryPolicy, retry_partition
+from kafka_orders.domain.policy import Dead, RetryPolicy, retry_partition
 from kafka_orders.domain.records import dump_progress, dump_shard, progress_key, shard_key
 from kafka_orders.log.message import headers_of
 from kafka_orders.log.transaction import OutRecord
@@ -48,18 +48,15 @@ class Router:
                 yield OutRecord(self.averages_topic, partition, shard_key(slot, product), value)
 
     def _failed(self, routed: Routed) -> OutRecord:
-        message, first, now = routed.message, routed.first_failed_at_ms, routed.failed_at_ms
-        topic = self.dlq_topic
-        partition: int | None = None  # the key decides
-        match routed.decision:
-            case Retry(attempt, after_ms):
-                origin, key = str(routed.origin), message.key()
-                due = now + self.policy.wait_ms(attempt, origin, after_ms)
-                band, most = self.policy.band(routed.decision), self.policy.max_retries
-                topic = self.retry_topic
-                partition = retry_partition(band, key, origin, self.retry_partitions, most)
-                journey = Journey(routed.origin, attempt, first, now, self.group, due, after_ms)
-            case Dead(retries):
-                journey = Journey(routed.origin, retries, first, now, self.group)
-        built = headers.build(headers_of(message), journey, routed.failure, with_stack=routed.is_dead)
-        return OutRecord(topic, partition, message.key(), message.value(), built, _SPARE)
+        message, origin, decision, failure, first, now = routed
+        key, held = message.key(), headers_of(message)
+        if isinstance(decision, Dead):
+            journey = Journey(origin, decision.retries, first, now, self.group)
+            built = headers.build(held, journey, failure, with_stack=True)
+            return OutRecord(self.dlq_topic, None, key, message.value(), built, _SPARE)  # the key decides
+        (attempt, after_ms), policy, named = decision, self.policy, str(origin)
+        due = now + policy.wait_ms(attempt, named, after_ms)
+        journey = Journey(origin, attempt, first, now, self.group, due, after_ms)
+        built = headers.build(held, journey, failure, with_stack=False)
+        where = retry_partition(policy.band(decision), key, named, self.retry_partitions, policy.max_retries)
+        return OutRecord(self.retry_topic, where, key, message.value(), built, _SPARE)

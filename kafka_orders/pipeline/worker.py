@@ -29,6 +29,7 @@ from kafka_orders.domain.records import Slot
 from kafka_orders.log.consumer import ConsumerLostError, GroupConsumer, Slots
 from kafka_orders.log.patience import StopRequested
 from kafka_orders.log.transaction import TransactionalProducer
+from kafka_orders.pipeline.alarm import Alarm
 from kafka_orders.pipeline.batch import Batch, BatchLimit
 from kafka_orders.pipeline.handling import Handling
 from kafka_orders.pipeline.reload import SourceWatch
@@ -83,6 +84,7 @@ class Worker:
     limit: BatchLimit
     watchdog: Watchdog
     batch_seconds: float
+    alarm: Alarm = field(init=False, default_factory=Alarm)
     source: Source = field(init=False)
     batch: Batch = field(init=False, default_factory=Batch)
     unready: set[Slot] = field(init=False, default_factory=set)
@@ -159,9 +161,10 @@ class Worker:
                 break
             if not self.batch.size:
                 deadline = time.monotonic() + self.batch_seconds
-            handled = self.handling.handle(messages, self.batch, deadline)
+                self.alarm.set(self.batch_seconds)
+            handled = self.handling.handle(messages, self.batch, self.alarm)
             self.source.put_back(messages[handled:])
-            if time.monotonic() >= deadline:
+            if self.alarm.rung:
                 break  # a slow handler commits what it has: one order is a batch, where need be
         if self.source.wants_time and not self.batch.slots:
             self._learn_time()
@@ -226,5 +229,6 @@ class Worker:
         self.state.drop(slots)
 
     def _leave(self) -> None:
+        self.alarm.close()
         self.source.consumer.close()
         self.producer.close()

@@ -11,6 +11,7 @@ from kafka_orders.domain.errors import PermanentError, SettingsError, TemporaryE
 from kafka_orders.domain.headers import Origin
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.policy import Dead, Retry, RetryPolicy
+from kafka_orders.pipeline.alarm import Alarm
 from kafka_orders.pipeline.batch import Batch
 from kafka_orders.pipeline.busy import watched
 from kafka_orders.pipeline.desk import Desk, Meta, send_to_dlq
@@ -23,7 +24,7 @@ from tests.unit.values import FORMAT, message, order
 def handled(handler, *messages, encode=None, source_is_retry=False) -> Batch:
     desk = Desk(RetryPolicy(), source_is_retry=source_is_retry)
     batch, called, results = Batch(), called_with(checked(handler), desk.meta), Results(encode)
-    Handling(FORMAT.decode, Contract(), called, desk, results).handle(list(messages), batch, float("inf"))
+    Handling(Contract().reader(FORMAT.decode), called, desk, results).handle(list(messages), batch, Alarm())
     results.close()
     return batch
 
@@ -259,9 +260,9 @@ def test_a_handler_that_does_not_come_back_is_told_of() -> None:
     """Its record, and how long; not one that comes back."""
     told, free = [], threading.Event()
     desk = Desk(RetryPolicy(), source_is_retry=False)
-    handling = Handling(FORMAT.decode, Contract(), lambda order: free.wait(10), desk, Results())
+    handling = Handling(Contract().reader(FORMAT.decode), lambda order: free.wait(10), desk, Results())
     with watched(desk, lambda record, seconds: told.append((record, seconds)), every=0.02):
-        busy = threading.Thread(target=handling.handle, args=([message(order(), offset=4)], Batch(), 0.0))
+        busy = threading.Thread(target=handling.handle, args=([message(order(), offset=4)], Batch(), Alarm()))
         busy.start()
         eventually(lambda: len(told) > 1, 5)
         free.set()

@@ -1,25 +1,25 @@
 """Decode, validate, handle: every record gets exactly one outcome."""
 
-import math
-
 import pytest
 
 from kafka_orders.domain.errors import OutsideBatchError, PermanentError, SettingsError, UncommittableError
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.policy import Dead, Retry, RetryPolicy
 from kafka_orders.domain.records import Slot
+from kafka_orders.pipeline.alarm import Alarm
 from kafka_orders.pipeline.batch import Batch, BatchLimit
 from kafka_orders.pipeline.desk import Desk, send_to_dlq, send_to_retry
 from kafka_orders.pipeline.handlers import Results, checked, failing_for
 from kafka_orders.pipeline.handling import Handling
 from tests.unit.values import FORMAT, message, order
 
-FOREVER = math.inf
+FOREVER, OVER = Alarm(), Alarm()
+OVER.set(0.0)
 
 
 def handling(handler, *, source_is_retry=False, encode=None, **hooks) -> Handling:
     desk = Desk(RetryPolicy(), source_is_retry=source_is_retry, wall_clock=lambda: 5.0, **hooks)
-    return Handling(FORMAT.decode, Contract(), handler, desk, Results(encode))
+    return Handling(Contract().reader(FORMAT.decode), handler, desk, Results(encode))
 
 
 def handled(handler, *messages, **more) -> Batch:
@@ -66,7 +66,7 @@ def test_handling_stops_at_the_deadline() -> None:
     """What was not handled is left for the next batch, and not covered by the offset."""
     batch = Batch()
     messages = [message(order(), offset=number) for number in range(5)]
-    assert handling(lambda _: None).handle(messages, batch, -FOREVER) == 1
+    assert handling(lambda _: None).handle(messages, batch, OVER) == 1
     assert batch.offsets() == [("orders", 0, 1)]
 
 
@@ -269,7 +269,7 @@ def test_the_deadline_ends_a_run_of_partitions_too() -> None:
     """The partitions behind it are not touched: none has an offset to commit."""
     batch = Batch()
     messages = [message(None, partition=number) for number in range(3)]
-    assert handling(lambda _: None).handle(messages, batch, -FOREVER) == 1
+    assert handling(lambda _: None).handle(messages, batch, OVER) == 1
     assert batch.offsets() == [("orders", 0, 1)]
 
 

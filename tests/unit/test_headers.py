@@ -115,11 +115,11 @@ def test_all_values_stand_under_their_names() -> None:
     failure = Failure("it broke", "m.Error", "validate", "0123456789abcdef", "the stack")
     assert headers.build(None, JOURNEY, failure, with_stack=True) == [
         ("retryCount", b"2"), ("error", b"it broke"), ("x-original-topic", b"orders"),
-        ("x-original-partition", b"1"), ("x-original-offset", b"2"), ("x-original-timestamp", b"3"),
-        ("x-exception-fqcn", b"m.Error"), ("x-exception-stacktrace", b"the stack"),
-        ("x-failure-stage", b"validate"), ("x-failure-fingerprint", b"0123456789abcdef"),
-        ("x-first-failed-at", b"10"), ("x-failed-at", b"20"), ("x-retry-due", b"30"),
-        ("x-retry-after", b"40"), ("x-consumer-group", b"group"),
+        ("x-original-partition", b"1"), ("x-exception-fqcn", b"m.Error"), ("x-failure-stage", b"validate"),
+        ("x-failure-fingerprint", b"0123456789abcdef"), ("x-consumer-group", b"group"),
+        ("x-original-offset", b"2"), ("x-original-timestamp", b"3"), ("x-first-failed-at", b"10"),
+        ("x-failed-at", b"20"), ("x-exception-stacktrace", b"the stack"), ("x-retry-due", b"30"),
+        ("x-retry-after", b"40"),
     ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from kafka_orders.domain.order import Contract
 from kafka_orders.domain.policy import RetryPolicy
 from kafka_orders.domain.records import Slot
 from kafka_orders.log.producer import Report
+from kafka_orders.pipeline.alarm import Alarm
 from kafka_orders.pipeline.batch import Batch
 from kafka_orders.pipeline.desk import Desk
 from kafka_orders.pipeline.handlers import Results
@@ -26,9 +27,9 @@ def batch_of(*messages) -> Batch:
             raise RuntimeError("t")
 
     batch = Batch()
-    Handling(FORMAT.decode, Contract(), handler, Desk(RetryPolicy(), source_is_retry=False), Results()).handle(
-        list(messages), batch, float("inf")
-    )
+    Handling(
+        Contract().reader(FORMAT.decode), handler, Desk(RetryPolicy(), source_is_retry=False), Results()
+    ).handle(list(messages), batch, Alarm())
     return batch
 
 
