@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
-import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from benchmarks.job import Job, Meter
 from benchmarks.peers.ours import app_of, settings_of
 from kafka_orders.domain.records import Progress, Slot
+from kafka_orders.pipeline.alarm import Alarm
 from kafka_orders.pipeline.batch import Batch
 from kafka_orders.pipeline.startup import connection_of
 from kafka_orders.pipeline.state import State
@@ -26,21 +26,22 @@ def run(job: Job, meter: Meter) -> None:
     slots = [Slot(job.topic, number) for number in range(job.partitions)]
     consumer.assign([TopicPartition(*slot, OFFSET_BEGINNING) for slot in slots])
     state = State(job.group, {slot: Progress(job.group, 0) for slot in slots}, {slot: {} for slot in slots})
-    seen, batch, consume = 0, Batch(), consumer.consume
+    seen, batch, alarm, left = 0, Batch(), Alarm(), []
     gc.collect()
     gc.freeze()  # as the worker does
     while seen < job.count:
-        messages = consume(POLL_SIZE if seen else 1, 0.01)
-        if not messages:
+        if not (messages := left or consumer.consume(POLL_SIZE if seen else 1, 0.01)):
             continue
         meter.begin()
         if not batch.size:
-            deadline = time.monotonic() + settings.batch_ms / 1000
-        seen += handling.handle(messages, batch, deadline + 60)
-        if batch.size >= settings.batch_size or time.monotonic() >= deadline or seen >= job.count:
+            alarm.set(settings.batch_ms / 1000)
+        handled = handling.handle(messages, batch, alarm)
+        seen, left = seen + handled, messages[handled:]
+        if batch.size >= settings.batch_size or alarm.rung or seen >= job.count:
             state.apply(state.after(batch))
             batch.offsets()
             batch = Batch()
+    alarm.close()
     tallies = {name: state.product(name) for shards in state.shards.values() for name in shards}
     failures = sum(one.retried for one in state.progress.values())
     meter.end({name: (one.count, one.total) for name, one in tallies.items()}, failures)
