@@ -8,7 +8,7 @@ RUN := $(BIN)/python
 # Kafka's jars are downloaded once per user, not once per test.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo up test lint types layers unit integration bench faults mutants wheel docs lock clean
+.PHONY: help demo up test lint types layers unit integration bench bench-page bench-quick faults mutants wheel docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -51,8 +51,26 @@ unit: $(VENV)/dev  ## the tests that need no broker, in seconds
 integration: $(VENV)/dev  ## the tests on a real broker
 	$(RUN) -m pytest tests/integration tests/faults tests/acceptance
 
-bench: $(VENV)/dev  ## throughput against a raw consume() loop, on a broker of its own
-	$(RUN) benchmarks/throughput.py --own-broker
+# The peers' libraries, apart from the product's; Quix Streams pins another client, so it is apart from these.
+$(VENV)-bench/peers: requirements-bench.txt
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.txt
+	@touch $@
+
+$(VENV)-bench-quix/peers: requirements-bench-quix.txt
+	$(PYTHON) -m venv $(VENV)-bench-quix
+	$(VENV)-bench-quix/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench-quix.txt
+	@touch $@
+
+bench: $(VENV)-bench/peers $(VENV)-bench-quix/peers  ## ours and its peers on one broker, then latency; writes docs/benchmarks.*
+	$(VENV)-bench/bin/python -m benchmarks $(BENCH)
+	$(VENV)-bench/bin/python -m benchmarks.latency
+
+bench-page: $(VENV)-bench/peers  ## page and chart anew from docs/benchmarks.json
+	$(VENV)-bench/bin/python -m benchmarks --render
+
+bench-quick: $(VENV)-bench/peers  ## the same with few orders and the quicker peers, in under 3 minutes; prints, writes nothing
+	$(VENV)-bench/bin/python -m benchmarks --quick $(BENCH)
 
 faults: $(VENV)/dev  ## the fault campaign: 1,000 kills, 1,000,000 orders, about an hour; goes on where it stopped
 	$(RUN) -m tests.faults.campaign $(FAULTS)
@@ -67,8 +85,8 @@ docs: $(VENV)/dev  ## docs/reference, from the code
 	$(RUN) tools/reference.py
 
 lock: $(VENV)/dev  ## renew the hash-pinned requirements
-	for name in requirements requirements-dev; do $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal \
+	for name in requirements requirements-dev requirements-bench requirements-bench-quix; do $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal \
 	  --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header $$name.in -o $$name.txt; done
 
 clean:  ## remove the virtual environment and what tools leave
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf $(VENV) $(VENV)-bench $(VENV)-bench-quix .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

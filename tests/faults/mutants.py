@@ -127,7 +127,9 @@ def _outside(topics: Callable[[Router], set[str]], *, before: bool) -> None:
 
     def split(self: TransactionalProducer, out: Iterable[OutRecord], *what: Any) -> float:
         if not plain:
-            plain.append(Producer({"bootstrap.servers": self._standby._config["bootstrap.servers"], "acks": "all"}))
+            plain.append(
+                Producer({"bootstrap.servers": self._standby._config["bootstrap.servers"], "acks": "all"})
+            )
         aside.clear()
         inside = list(out)
         if before:

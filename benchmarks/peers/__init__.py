@@ -1,0 +1,1 @@
+"""One file per contender; each imports its library in its own process only."""
