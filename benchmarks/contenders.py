@@ -33,8 +33,8 @@ class Contender:
     checked: frozenset[str] = frozenset({"state", "failures", "offsets"})
 
 
-_OURS = "10,000 orders or 50 ms per transaction, polls of 200"
-_TX = "up to 10,000 records or 50 ms per transaction"
+_OURS = "20,000 orders or 50 ms per transaction, polls of 200"
+_TX = "up to 20,000 records or 50 ms per transaction"
 
 ALL = [
     Contender(
@@ -43,8 +43,8 @@ ALL = [
     ),
     Contender(OURS, "**kafka-orders**", EXACTLY, f"defaults: {_OURS}", "ours"),
     Contender(
-        "ours-20k", "kafka-orders, 20,000 per transaction", EXACTLY, "`batch_size` 20,000, `batch_ms` 100", "ours",
-        {"batch_size": 20_000, "batch_ms": 100}, quick=False,
+        "ours-10k", "kafka-orders, 10,000 per transaction", EXACTLY, "`batch_size` 10,000", "ours",
+        {"batch_size": 10_000}, quick=False,
     ),
     Contender("ours-0", "kafka-orders, no failures", EXACTLY, "defaults", "ours", percent=0.0, quick=False),
     Contender("ours-50", "kafka-orders, 50 % failures", EXACTLY, "defaults", "ours", percent=50.0),

@@ -22,7 +22,7 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  * in the measured path.
  */
 public final class TransactionalLoop {
-    private static final int BATCH = 10_000;
+    private static final int BATCH = 20_000;
     private static final int POLL = 2_500;
     private static final long BATCH_NANOS = 50_000_000L;
     private static final int WARM_UP = 300_000;

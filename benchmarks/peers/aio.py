@@ -12,7 +12,7 @@ from benchmarks.job import Job, Meter
 from benchmarks.peers.common import Work
 
 PACKAGES = ("aiokafka", "fastavro")
-BATCH, BATCH_SECONDS = 10_000, 0.05
+BATCH, BATCH_SECONDS = 20_000, 0.05
 
 
 def consumer_of(job: Job, **more: Any) -> AIOKafkaConsumer:

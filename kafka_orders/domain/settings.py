@@ -56,7 +56,7 @@ class Settings:
     max_retries: int = _setting(3, "retries before an order is dead", least=0, most=100)
     retry_delay_ms: int = _setting(2_000, "first delay in ms; each next one doubles", least=0, most=3_600_000)
     retry_jitter: float = _setting(0.1, "fraction of the delay that may be added", least=0.0, most=1.0)
-    batch_size: int = _setting(10_000, "most orders in one transaction", least=1, most=1_000_000)
+    batch_size: int = _setting(20_000, "most orders in one transaction", least=1, most=1_000_000)
     batch_ms: int = _setting(50, "longest gathering of one transaction, in ms", least=1, most=60_000)
     handler: str = _setting("", "your handler, as module:function")
     schema: str = _setting("", "file of the records' Avro schema; default: the order contract's")

@@ -145,8 +145,9 @@ class Connection:
         """Return the settings of a transactional producer."""
         return {
             **self._base(),
-            # flush() ignores the linger; with it a batch's records leave in few requests.
-            "linger.ms": 50,
+            # flush() ignores the linger. With one, a few failures leave in few requests; with a long one thousands
+            # of them wait for the flush, instead of being on their way while the rest is made.
+            "linger.ms": 5,
             "queue.buffering.max.messages": 1_000_000,
             "message.max.bytes": 100_000_000,  # the topic's own limit decides, not the client's
             **self.properties,

@@ -59,7 +59,9 @@ class GroupConsumer:
         self._owned: set[Slot] = set()
         self._starting: set[Slot] = set()
         self._paused: set[Slot] = set()
-        self._rebalanced = self._lost = self._drained = False
+        self._rebalanced = self._lost = False
+        #: The last poll brought less than was asked for: nothing more was at hand.
+        self.drained = False
         self._consumer.subscribe(
             [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
         )
@@ -104,7 +106,7 @@ class GroupConsumer:
         except ClientFailure as raised:
             self._check(kafka_error(raised), self.topic, None)
             return []
-        self._drained = len(messages) < count
+        self.drained = len(messages) < count
         if self._lost:
             raise ConsumerLostError("the group has removed this member")
         if any(map(Message.error, messages)):
@@ -153,7 +155,7 @@ class GroupConsumer:
     @property
     def expecting(self) -> Slots:
         """The partitions that could move: started, not paused, and the client has nothing at hand of any."""
-        return frozenset(self._running - self._paused if self._drained else ())
+        return frozenset(self._running - self._paused if self.drained else ())
 
     def token(self) -> GroupToken:
         """Return fresh metadata of this member, refused unless it can be fenced.

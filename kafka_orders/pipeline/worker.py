@@ -44,6 +44,10 @@ from kafka_orders.pipeline.watchdog import Watchdog
 POLL_SIZE = 200
 
 
+#: Age of a batch in seconds where the last poll found all that was there: an order is seen sooner, and there is
+#: time for more transactions. Where records wait, a batch may grow for ``batch_ms``.
+LIGHT_SECONDS = 0.02
+
 #: See this often whether the topic is still the same one, in seconds.
 IDENTITY_SECONDS = 5.0
 
@@ -153,15 +157,17 @@ class Worker:
     def _gather(self) -> None:
         """1. poll and 2. decode and handle, until enough records or time."""
         self.batch = Batch()
-        deadline, most = float("inf"), self.limit.size(self.source.consumer.owned)
+        consumer = self.source.consumer
+        age = min(LIGHT_SECONDS, self.batch_seconds) if consumer.drained else self.batch_seconds
+        deadline, most = float("inf"), self.limit.size(consumer.owned)
         while (room := most - self.batch.size) > 0 and not self.stop.requested:
             wait = min(IDLE_SECONDS, max(0.0, deadline - time.monotonic()))
             messages = self.source.take(min(POLL_SIZE, room) if self.batch.size else 1, wait)
             if not messages:
                 break
             if not self.batch.size:
-                deadline = time.monotonic() + self.batch_seconds
-                self.alarm.set(self.batch_seconds)
+                deadline = time.monotonic() + age
+                self.alarm.set(age)
             handled = self.handling.handle(messages, self.batch, self.alarm)
             self.source.put_back(messages[handled:])
             if self.alarm.rung:
