@@ -4,16 +4,87 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from kafka_orders.domain.averages import EMPTY, Tally, merge_all
+from kafka_orders.domain.averages import Tally, merge_all
+from kafka_orders.domain.bulk import Journal, Plan, Values
 from kafka_orders.domain.errors import StateMismatchError
-from kafka_orders.domain.records import Progress, Slot, load_progress, load_shard, parse_key
+from kafka_orders.domain.records import (
+    BulkKey,
+    Progress,
+    Slot,
+    bulk_key,
+    dump_shard,
+    load_progress,
+    parse_bulk_key,
+    parse_key,
+    shard_key,
+)
 from kafka_orders.domain.recovery import Bounds, check_place, check_shards, check_topic, start_offset
-from kafka_orders.log.message import Message
+from kafka_orders.domain.replay import Replay
+from kafka_orders.domain.shards import Shards, shard_of
 from kafka_orders.pipeline.batch import Batch, went_back
 from kafka_orders.pipeline.repair import Repair
 
-Shards = dict[str, Tally]
+#: A transaction that changes more shards than this writes deltas and blocks, a fewer one a record for each.
+FEW = 1_000
+
+
+class Change(Protocol):
+    """What a batch would make of one slot's shards: records to write, and the truth once they are committed."""
+
+    def records(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys and values."""
+
+    def apply(self) -> None:
+        """Make it the truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Few:
+    """Changed shards, each with a record of its own."""
+
+    slot: Slot
+    shards: Shards
+    rows: dict[str, bytes]
+    batch: Tally
+
+    def records(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield a record for each shard."""
+        for product, row in self.rows.items():
+            yield shard_key(self.slot, product), dump_shard(*shard_of(row))
+
+    def apply(self) -> None:
+        """Make it the truth."""
+        self.shards.rows.update(self.rows)
+        self.shards.overall = self.shards.overall.merge(self.batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """Values by product, as they were collected: added up only when they are committed."""
+
+    slot: Slot
+    shards: Shards
+    journal: Journal
+    values: Values
+    plan: Plan
+    alone: Few
+    next_offset: int
+
+    def records(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield blocks, then deltas."""
+        for kind, number, value in self.plan.records:
+            yield bulk_key(self.slot, kind, number), value
+        yield from self.alone.records()
+
+    def apply(self) -> None:
+        """Make it the truth."""
+        shards, alone = self.shards, self.plan.alone
+        self.alone.apply()
+        values = {one: found for one, found in self.values.items() if one not in alone} if alone else self.values
+        shards.overall = shards.overall.merge(shards.fold(values, self.next_offset, shards.rows))
+        self.journal.follow(self.plan, shards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +92,7 @@ class Changes:
     """What a batch would make of the state; the truth once its transaction has committed."""
 
     progress: dict[Slot, Progress] = field(default_factory=dict)
-    shards: dict[Slot, Shards] = field(default_factory=dict)
+    shards: dict[Slot, Change] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -31,38 +102,49 @@ class State:
     group: str
     progress: dict[Slot, Progress] = field(default_factory=dict)
     shards: dict[Slot, Shards] = field(default_factory=dict)
+    journals: dict[Slot, Journal] = field(default_factory=dict)
 
     def after(self, batch: Batch) -> Changes:
-        """Return what ``batch`` makes of the state, without changing it.
+        """Return what ``batch`` makes of the state, without changing any figure.
 
         Raises:
             ConsumerLostError: the client delivered records that are counted already; build a new consumer.
         """
         changes = Changes()
+        are_few = sum(len(part.values) for part in batch.slots.values()) <= FEW
         for slot, part in batch.slots.items():
-            if part.first_offset < self.progress[slot].next_offset:
-                raise went_back(slot, part.first_offset, self.progress[slot].next_offset)
+            before = self.progress[slot]
+            if part.first_offset < before.next_offset:
+                raise went_back(slot, part.first_offset, before.next_offset)
             dead = sum(1 for routed in part.routed if routed.is_dead)
-            changes.progress[slot] = self.progress[slot].plus(
+            changes.progress[slot] = before.plus(
                 part.next_offset, part.processed, len(part.routed) - dead, dead, part.skipped
             )
-            known = self.shards[slot]
-            changes.shards[slot] = {
-                product: known.get(product, EMPTY).add(values) for product, values in part.values.items()
-            }
+            change = self._few if are_few or not part.values else self._many
+            changes.shards[slot] = change(slot, part.values, part.next_offset)
         return changes
+
+    def _few(self, slot: Slot, values: Values, next_offset: int) -> Few:
+        shards, rows = self.shards[slot], dict[str, bytes]()
+        return Few(slot, shards, rows, shards.fold(values, next_offset, rows))
+
+    def _many(self, slot: Slot, values: Values, next_offset: int) -> Many:
+        shards, journal = self.shards[slot], self.journals[slot]
+        plan = journal.plan(values, shards, self.progress[slot].next_offset, next_offset)
+        alone = self._few(slot, plan.alone, next_offset)
+        return Many(slot, shards, journal, values, plan, alone, next_offset)
 
     def apply(self, changes: Changes) -> None:
         """Make committed changes the truth."""
         self.progress.update(changes.progress)
-        for slot, shards in changes.shards.items():
-            self.shards[slot].update(shards)
+        for change in changes.shards.values():
+            change.apply()
 
     def drop(self, slots: Iterable[Slot]) -> None:
         """Forget partitions that leave, or whose last transaction's outcome is unknown."""
         for slot in slots:
-            self.progress.pop(slot, None)
-            self.shards.pop(slot, None)
+            for held in (self.progress, self.shards, self.journals):
+                held.pop(slot, None)
 
     def product(self, product: str) -> Tally:
         """Return the tally of a product over the partitions owned here."""
@@ -70,10 +152,7 @@ class State:
 
     def overall(self) -> Tally:
         """Return the tally of all products over the partitions owned here."""
-        return merge_all(self._all())
-
-    def _all(self) -> Iterator[Tally]:
-        return (shard for shards in self.shards.values() for shard in shards.values())
+        return merge_all(shards.overall for shards in self.shards.values())
 
 
 class UnsettledError(Exception):
@@ -90,7 +169,7 @@ class _Found:
 
     group: str
     progress: dict[Slot, Progress]
-    shards: dict[Slot, Shards]
+    replays: dict[Slot, Replay]
     logs: dict[Slot, Bounds]
     topic_ids: dict[str, str]
 
@@ -104,7 +183,7 @@ class _Found:
         if held is not None:
             check_topic(slot, held, self.topic_ids[slot.topic])
         start = start_offset(slot, self.group, held, committed, self.logs[slot])
-        counted = sum(tally.count for tally in self.shards.get(slot, {}).values())
+        counted = self.replays[slot].shards.overall.count if slot in self.replays else 0
         check_shards(slot, held or Progress(self.group, start), counted)
         return start
 
@@ -134,14 +213,18 @@ class Restorer:
         logs = self._admin.bounds(wanted)
         ids = {topic: self._admin.topic_id(topic) for topic in {slot.topic for slot in wanted}}
         changelog = self._admin.bounds({Slot(self._topic, slot.partition % self._partitions) for slot in wanted})
-        progress, shards = self._read(changelog, set(wanted))
-        found = _Found(state.group, progress, shards, logs, ids)
+        progress, replays = self._read(changelog, set(wanted))
+        journals = {slot: replay.settle() for slot, replay in replays.items()}
+        for replay in replays.values():
+            replay.shards.sum_up()
+        found = _Found(state.group, progress, replays, logs, ids)
         if self._confirmed(found, committed):
             committed = self._repair.settle(state.group, progress, committed, logs)
         starts = {slot: found.start(slot, committed[slot]) for slot in wanted}
         for slot, start in starts.items():
             held = progress.get(slot) or Progress(state.group, start)
-            state.shards[slot] = shards.get(slot, {})
+            state.shards[slot] = replays[slot].shards
+            state.journals[slot] = journals[slot]
             state.progress[slot] = replace(held, topic_id=ids[slot.topic])
         return starts
 
@@ -176,21 +259,20 @@ class Restorer:
 
     def _read(
         self, changelog: dict[Slot, Bounds], wanted: set[Slot]
-    ) -> tuple[dict[Slot, Progress], dict[Slot, Shards]]:
-        newest: dict[tuple[bytes, int | None], Message] = {}
+    ) -> tuple[dict[Slot, Progress], dict[Slot, Replay]]:
+        progress: dict[Slot, bytes | None] = {}
+        replays = {slot: Replay() for slot in wanted}
         for message in self._reader.read(changelog):
-            key = message.key()
-            if key is not None:
-                newest[key, message.partition()] = message
-        progress: dict[Slot, Progress] = {}
-        shards: dict[Slot, Shards] = {}
-        for (key, partition), message in newest.items():
-            place, value = parse_key(key), message.value()
-            if place is None or place.slot not in wanted or value is None:
+            key, value = message.key(), message.value()
+            place = parse_key(key) or parse_bulk_key(key)
+            if place is None or place.slot not in replays:
                 continue
-            check_place(place.slot, partition, self._partitions)
-            if place.product is None:
-                progress[place.slot] = load_progress(value)
+            if value is not None:
+                check_place(place.slot, message.partition(), self._partitions)
+            if isinstance(place, BulkKey):
+                replays[place.slot].bulk(place, value)
+            elif place.product is None:
+                progress[place.slot] = value
             else:
-                shards.setdefault(place.slot, {})[place.product] = load_shard(value).tally
-        return progress, shards
+                replays[place.slot].shard(place.product, value)
+        return {slot: load_progress(value) for slot, value in progress.items() if value is not None}, replays
