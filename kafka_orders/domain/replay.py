@@ -59,7 +59,7 @@ class Replay:
             if key.product is not None and (shard := load_shard(value)).next_offset == upto:
                 self.shards.take(key.product, row_of(*shard))
         elif key.kind == "delta" and (delta := load_delta(value)).next_offset == upto:
-            self.shards.replay(delta.values, delta.start, delta.next_offset)
+            self.shards.replay(delta)
 
     def settle(self) -> Journal:
         """Bring the shards up to date; return the journal of what was fed since the last time.
@@ -77,11 +77,18 @@ class Replay:
             marks[number] = mark, list(rows)
             self._take(rows)
         oldest = max((oldest for _, oldest in found.values()), default=0)
-        for key in sorted((key for key in found if found[key][0] >= oldest), key=lambda key: found[key]):
+        journal = Journal.restored(marks, {number: key for key, (number, _) in found.items()}, oldest)
+        shards = self.shards
+        if sum(len(names) for _, names in marks.values()) < len(shards):
+            placed = {name for _, names in marks.values() for name in names}
+            shards.fresh = [name for name in shards if name not in placed]
+        for _, key in journal.live:
             delta = load_delta(self._bulk["delta", key])
-            self.shards.replay(delta.values, delta.start, delta.next_offset)
+            shards.replay(delta)
+            journal.fold(delta, shards.fresh)
+        journal.settle()
         self._bulk.clear()
-        return Journal.restored(marks, {number: key for key, (number, _) in found.items()}, oldest, self.shards)
+        return journal
 
     def _read(self) -> None:
         names, values, self._names, self._values = self._names, self._values, [], []

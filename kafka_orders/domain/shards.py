@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from math import inf
 from struct import Struct
+from typing import NamedTuple
 
 from kafka_orders.domain.averages import EMPTY, Tally, exact_sum, merge_all, tally
 from kafka_orders.domain.records import Shard
@@ -20,6 +21,8 @@ from kafka_orders.domain.records import Shard
 _ROW, _OFFSET = Struct("<qqddd"), Struct("<q")
 #: A product that was never counted: any value is its minimum and its maximum.
 _NEW = _ROW.pack(0, 0, inf, -inf, 0.0)
+#: Values that are added one by one; more than that go faster through ``fsum``.
+_SHORT = 8
 #: Rows summed up at once: bounds the memory that takes.
 _CHUNK = 50_000
 
@@ -70,12 +73,22 @@ def parts_of(rows: Sequence[bytes]) -> list[int] | None:
     return [1 + (size - _ROW.size) // 8 for size in sizes] if max(sizes, default=0) > _ROW.size else None
 
 
+class Delta(NamedTuple):
+    """What a transaction counted. Deltas before number ``oldest`` are contained in blocks."""
+
+    number: int
+    oldest: int
+    start: int
+    next_offset: int
+    values: Mapping[str, Sequence[float]]
+
+
 class Shards(Mapping[str, Tally]):
     """The tally of each product, and of all together."""
 
     def __init__(self, tallies: Mapping[str, Tally] | None = None) -> None:
         self.rows = {product: row_of(one, 0) for product, one in (tallies or {}).items()}
-        #: Products that were new to :meth:`fold`, in order; whoever uses the list clears it.
+        #: Products that have no place in a block, in order; who gives them one clears the list.
         self.fresh: list[str] = []
         self.overall = EMPTY
         self.sum_up()
@@ -95,40 +108,42 @@ class Shards(Mapping[str, Tally]):
         if held is None or _OFFSET.unpack_from(held)[0] <= _OFFSET.unpack_from(row)[0]:
             self.rows[product] = row
 
-    def fold(self, values: Mapping[str, Sequence[float]], next_offset: int, into: dict[str, bytes]) -> Tally:
-        """Put rows with ``values`` counted ``into`` a dict, which may be ``rows``; return the values' tally.
+    def fold(self, values: Mapping[str, Sequence[float]], next_offset: int, into: dict[str, bytes]) -> list[Tally]:
+        """Put rows with ``values`` counted ``into`` a dict, which may be ``rows``; return tallies of the values.
 
-        The short way is the rule where there are many products: one value more, and a sum that is exact, since
+        The short way is the rule where there are many products: a few values more, and a sum that is exact, since
         subtraction gives back both of what was added (whichever of the two is larger, one of these differences is
         exact, and then shows what rounding took: Dekker's Fast2Sum).
         """
         get, unpack, pack, size, fresh = self.rows.get, _ROW.unpack, _ROW.pack, _ROW.size, self.fresh
-        singles: list[float] = []
+        short: list[float] = []
         others: list[Tally] = []
         for product, found in values.items():
             row = get(product, _NEW)
             if row is _NEW:
                 fresh.append(product)
-            if len(found) == 1 and len(row) == size:
+            if len(found) <= _SHORT and len(row) == size:
                 _, count, low, high, total = unpack(row)
-                (value,) = found
-                new = total + value
-                if new - total == value and new - value == total:
-                    singles.append(value)
-                    into[product] = pack(
-                        next_offset, count + 1, value if value < low else low, value if value > high else high, new
-                    )
+                for value in found:
+                    new = total + value
+                    if new - total != value or new - value != total:
+                        break
+                    total = new
+                    low = value if value < low else low
+                    high = value if value > high else high
+                else:
+                    short += found
+                    into[product] = pack(next_offset, count + len(found), low, high, total)
                     continue
             others.append(tally(found))
             into[product] = row_of(shard_of(row).tally.merge(others[-1]), next_offset)
-        return merge_all((tally(singles), *others))
+        return [tally(short), *others]
 
-    def replay(self, values: Mapping[str, Sequence[float]], start: int, next_offset: int) -> None:
-        """Count values of the offsets from ``start`` to ``next_offset`` where a row does not hold them yet."""
-        get, unpack = self.rows.get, _OFFSET.unpack_from
-        missing = {product: found for product, found in values.items() if unpack(get(product, _NEW))[0] <= start}
-        self.fold(missing, next_offset, self.rows)
-        self.fresh.clear()
+    def replay(self, delta: Delta) -> None:
+        """Count what a delta holds where a row does not hold it yet."""
+        get, unpack, start = self.rows.get, _OFFSET.unpack_from, delta.start
+        missing = {one: found for one, found in delta.values.items() if unpack(get(one, _NEW))[0] <= start}
+        self.fold(missing, delta.next_offset, self.rows)
 
     def sum_up(self) -> None:
         """Work out the overall tally anew, from all rows."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from kafka_orders.domain.averages import Tally, merge_all
-from kafka_orders.domain.bulk import Journal, Plan, Values
+from kafka_orders.domain.averages import Tally, merge_all, tally
+from kafka_orders.domain.bulk import Journal, Plan, Values, load_delta
 from kafka_orders.domain.errors import StateMismatchError
 from kafka_orders.domain.records import (
     BulkKey,
@@ -26,8 +27,12 @@ from kafka_orders.domain.shards import Shards, shard_of
 from kafka_orders.pipeline.batch import Batch, went_back
 from kafka_orders.pipeline.repair import Repair
 
-#: A transaction that changes more shards than this writes deltas and blocks, a fewer one a record for each.
+#: A transaction that changes more shards than this writes deltas and blocks, a smaller one a record for each.
 FEW = 1_000
+#: Changed shards in deltas that may be folded later: what a backlog brings is added up when there is time.
+OWED = 1_000_000
+#: So many are folded at once, in a few milliseconds.
+_STEP = 5_000
 
 
 class Change(Protocol):
@@ -47,7 +52,7 @@ class Few:
     slot: Slot
     shards: Shards
     rows: dict[str, bytes]
-    batch: Tally
+    batch: list[Tally]
 
     def records(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield a record for each shard."""
@@ -57,20 +62,19 @@ class Few:
     def apply(self) -> None:
         """Make it the truth."""
         self.shards.rows.update(self.rows)
-        self.shards.overall = self.shards.overall.merge(self.batch)
+        self.shards.overall = merge_all((self.shards.overall, *self.batch))
 
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """Values by product, as they were collected: added up only when they are committed."""
+    """Blocks and deltas; what is in a delta is only added up when it is folded."""
 
     slot: Slot
     shards: Shards
     journal: Journal
-    values: Values
     plan: Plan
     alone: Few
-    next_offset: int
+    counted: Tally
 
     def records(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield blocks, then deltas."""
@@ -80,11 +84,9 @@ class Many:
 
     def apply(self) -> None:
         """Make it the truth."""
-        shards, alone = self.shards, self.plan.alone
         self.alone.apply()
-        values = {one: found for one, found in self.values.items() if one not in alone} if alone else self.values
-        shards.overall = shards.overall.merge(shards.fold(values, self.next_offset, shards.rows))
-        self.journal.follow(self.plan, shards)
+        self.shards.overall = self.shards.overall.merge(self.counted)
+        self.journal.follow(self.plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class State:
             changes.progress[slot] = before.plus(
                 part.next_offset, part.processed, len(part.routed) - dead, dead, part.skipped
             )
-            change = self._few if are_few or not part.values else self._many
+            change = self._few if not part.values or (are_few and not self.journals[slot].owed) else self._many
             changes.shards[slot] = change(slot, part.values, part.next_offset)
         return changes
 
@@ -131,14 +133,27 @@ class State:
     def _many(self, slot: Slot, values: Values, next_offset: int) -> Many:
         shards, journal = self.shards[slot], self.journals[slot]
         plan = journal.plan(values, shards, self.progress[slot].next_offset, next_offset)
-        alone = self._few(slot, plan.alone, next_offset)
-        return Many(slot, shards, journal, values, plan, alone, next_offset)
+        counted = tally([value for one, found in values.items() if one not in plan.alone for value in found])
+        return Many(slot, shards, journal, plan, self._few(slot, plan.alone, next_offset), counted)
 
     def apply(self, changes: Changes) -> None:
         """Make committed changes the truth."""
         self.progress.update(changes.progress)
         for change in changes.shards.values():
             change.apply()
+        owed = sum(many for journal in self.journals.values() for many, _ in journal.owed)
+        is_calm = not any(isinstance(change, Many) for change in changes.shards.values())
+        self.fold(min(_STEP, owed) if is_calm else owed - OWED)
+
+    def fold(self, most: int = _STEP) -> None:
+        """Add up what deltas hold, at least so many changed shards, oldest first; nothing where ``most`` is 0."""
+        for slot, journal in self.journals.items():
+            while most > 0 and journal.owed:
+                many, record = journal.owed.popleft()
+                delta, shards = load_delta(record), self.shards[slot]
+                shards.replay(delta)
+                journal.fold(delta, shards.fresh)
+                most -= many
 
     def drop(self, slots: Iterable[Slot]) -> None:
         """Forget partitions that leave, or whose last transaction's outcome is unknown."""
@@ -148,7 +163,12 @@ class State:
 
     def product(self, product: str) -> Tally:
         """Return the tally of a product over the partitions owned here."""
-        return merge_all(shards[product] for shards in self.shards.values() if product in shards)
+        held = [shards[product] for shards in self.shards.values() if product in shards]
+        needle = json.dumps(product)[1:-1].encode()
+        for journal in self.journals.values():
+            deltas = (load_delta(record) for _, record in journal.owed if needle in record)
+            held += [tally(delta.values[product]) for delta in deltas if product in delta.values]
+        return merge_all(held)
 
     def overall(self) -> Tally:
         """Return the tally of all products over the partitions owned here."""
