@@ -11,6 +11,7 @@ Medians of ratios within one run are what counts: the absolute figures follow th
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import resource
 import statistics
@@ -45,6 +46,17 @@ def settings_for(name: str, orders: str, bootstrap: str, home: str) -> Settings:
     )  # fmt: skip
 
 
+def send(producer: Producer, topic: str, value: bytes, key: bytes | str, partition: int = -1) -> None:
+    """Produce, and wait where the client's queue is full."""
+    while True:
+        try:
+            producer.produce(topic, value, key, partition)
+        except BufferError:
+            producer.poll(0.1)
+        else:
+            return
+
+
 def fill(bootstrap: str, topic: str, names: Iterator[int]) -> None:
     """Produce one order for each number, of the product with that number."""
     encode, source = order_format().encode, random.Random(1)
@@ -54,12 +66,7 @@ def fill(bootstrap: str, topic: str, names: Iterator[int]) -> None:
     for number in names:
         key, price = f"{source.getrandbits(64):016x}", round(source.uniform(1.0, 500.0), 2)
         order = encode({"orderId": key, "product": f"product-{number}", "price": price})
-        while True:
-            try:
-                producer.produce(topic, order, key)
-                break
-            except BufferError:
-                producer.poll(0.1)
+        send(producer, topic, order, key)
     producer.flush()
 
 
@@ -114,19 +121,12 @@ def shards_one_by_one(settings: Settings, shards: int) -> None:
     for number in range(shards):
         slot = Slot(settings.topic, number % settings.partitions)
         value = dump_shard(tally([source.uniform(1.0, 500.0) for _ in range(3)]), 3)
-        while True:
-            try:
-                producer.produce(
-                    settings.averages_topic, value, shard_key(slot, f"product-{number}"), slot.partition
-                )
-                break
-            except BufferError:
-                producer.poll(0.1)
+        send(producer, settings.averages_topic, value, shard_key(slot, f"product-{number}"), slot.partition)
     for partition in range(settings.partitions):
         slot = Slot(settings.topic, partition)
         held = len(range(partition, shards, settings.partitions))
         value = dump_progress(Progress(settings.group, 0, 3 * held))
-        producer.produce(settings.averages_topic, value, progress_key(slot), partition)
+        send(producer, settings.averages_topic, value, progress_key(slot), partition)
     producer.flush()
 
 
@@ -138,8 +138,6 @@ def restore(settings: Settings) -> None:
         if len(state.progress) == settings.partitions and not ready:
             ready.append(time.perf_counter() - started)
             stop.request()
-
-    import logging  # noqa: PLC0415
 
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

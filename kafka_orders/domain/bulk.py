@@ -5,8 +5,8 @@ shard, be it a record of its own or in a block, and the deltas behind it: a shar
 ``next_offset``, a delta those from ``from`` to its ``next_offset``, and both end where transactions end. So a
 delta is contained in a shard, or lies wholly behind it.
 
-Deltas are folded into the shards in memory later (``shards.py``), and for what was folded blocks are written, always
-those that were not written for the longest time, half as many shards as values were folded. So what has to be
+Deltas are folded into the shards in memory later (``shards.py``), and for what was folded blocks are written,
+always those that were not written for the longest time, half as many shards as were folded. So what has to be
 replayed is bounded: what is not folded yet, and twice the state.
 """
 
@@ -30,8 +30,6 @@ MOST_BYTES = 256 * 1024
 BLOCK = 1_000
 #: Deltas that may have to be replayed, however small they are.
 MOST_LIVE = 1_000
-#: A product with so many values in one transaction gets a record of its own: counts in a delta are bytes.
-_TOO_MANY = 256
 #: Shards written in blocks for each value folded.
 _SHARE = 0.5
 _NUMBERS = ("number", "oldest", "from", "next_offset")
@@ -49,7 +47,8 @@ def load_delta(value: bytes) -> Delta:
     try:
         products, figures = fields["products"], doubles(b64decode(fields["values"], validate=True)).tolist()
         names = products.split("\n") if isinstance(products, str) else list(map(str, products))
-        counts = b64decode(fields["counts"], validate=True)
+        sizes = fields["counts"]
+        counts = b64decode(sizes, validate=True) if isinstance(sizes, str) else list(map(whole, sizes))
         if sum(counts) != len(figures) or not all(counts) or not all(map(isfinite, figures)):
             raise ValueError(counts)
         each = iter(figures)
@@ -99,8 +98,6 @@ class Plan:
 
     #: Kind and number of each key, and its value.
     records: list[tuple[str, int, bytes]]
-    #: Products with very many values: they get a record of their own.
-    alone: Values
     blocks: int
     #: Number of products, and the record.
     deltas: list[tuple[int, bytes]]
@@ -130,7 +127,7 @@ class Journal:
     def restored(
         cls, marks: Mapping[int, tuple[int, Sequence[str]]], deltas: Mapping[int, int], oldest: int
     ) -> Journal:
-        """Return the journal of what a changelog holds: marks and names of blocks, keys of deltas by their number."""
+        """Return the journal of a changelog: marks and names of its blocks, keys of its deltas by number."""
         held = [marks.get(number, (oldest, ())) for number in range(max(marks, default=-1) + 1)]
         made = cls([_Block(list(inside), mark, sum(map(len, inside))) for mark, inside in held])
         made.queue.extend(range(len(held)))
@@ -146,21 +143,17 @@ class Journal:
 
     def plan(self, values: Values, shards: Shards, start: int, next_offset: int) -> Plan:
         """Return what a transaction that counts ``values`` writes; nothing of it has happened yet."""
-        alone = (
-            {one: found for one, found in values.items() if len(found) >= _TOO_MANY} if _crowded(values) else {}
-        )
         due = list(self._due(2 * len(values) + BLOCK))
         oldest = self.blocks[self.queue[len(due)]].mark if len(due) < len(self.queue) else self.folded
         records = [("block", one, dump_block(self.blocks[one].names, shards, self.folded)) for one in due]
-        rest = {one: found for one, found in values.items() if one not in alone} if alone else values
-        bodies = _bodies(rest) if rest else []
         head = f'{{"v":{VERSION},"number":%d,"oldest":{oldest},"from":{start},"next_offset":{next_offset},'
         deltas = [
-            (many, (head % number + body).encode()) for number, (many, body) in enumerate(bodies, self.number)
+            (many, (head % number + body).encode())
+            for number, (many, body) in enumerate(_bodies(values), self.number)
         ]
         keys = chain(reversed(self.free), count(len(self.live) + len(self.free)))
         records += [("delta", key, delta) for key, (_, delta) in zip(keys, deltas, strict=False)]
-        return Plan(records, alone, len(due), deltas, oldest)
+        return Plan(records, len(due), deltas, oldest)
 
     def _due(self, most: int) -> Iterator[int]:
         credit = min(self.credit, most)
@@ -204,12 +197,8 @@ class Journal:
             tail.characters += len(name)
 
 
-def _crowded(values: Values) -> bool:
-    return max(map(len, values.values()), default=0) >= _TOO_MANY
-
-
 def _bodies(values: Values) -> list[tuple[int, str]]:
-    """Return the fields of deltas that hold values, with the number of products, each small enough unless a single name is too long."""
+    """Return the fields of deltas small enough, with the number of products; a long name alone may not be."""
     body = _body(values)
     if len(body) <= MOST_BYTES or len(values) == 1:
         return [(len(values), body)]
@@ -221,6 +210,7 @@ def _body(values: Values) -> str:
     names, separate = "\n".join(values), json.dumps
     # Names in one text where no name has the character between them: a third of the time of a list.
     products = separate(names if names.count("\n") == len(values) - 1 else list(values))
-    counts = b64encode(bytes(map(len, values.values()))).decode()
+    sizes = list(map(len, values.values()))
+    counts = separate(b64encode(bytes(sizes)).decode() if max(sizes) < 256 else sizes)
     figures = b64encode(array_of(list(chain.from_iterable(values.values()))).tobytes()).decode()
-    return f'"products":{products},"counts":"{counts}","values":"{figures}"}}'
+    return f'"products":{products},"counts":{counts},"values":"{figures}"}}'

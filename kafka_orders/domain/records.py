@@ -148,7 +148,7 @@ def dump_shard(shard: Tally, next_offset: int) -> bytes:
     """
     total = shard.total
     if not isfinite(total + shard.min + shard.max):
-        raise ValueError(shard)
+        raise ValueError(f"not finite: {shard}")
     parts = f"[{','.join(map(repr, shard.sum))}]" if len(shard.sum) > 1 else total
     return (
         f'{{"v":{VERSION},"count":{shard.count},"sum":{parts},"min":{shard.min},"max":{shard.max}'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Protocol
 
 from kafka_orders.domain.averages import Tally, merge_all, tally
@@ -73,18 +74,15 @@ class Many:
     shards: Shards
     journal: Journal
     plan: Plan
-    alone: Few
     counted: Tally
 
     def records(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield blocks, then deltas."""
         for kind, number, value in self.plan.records:
             yield bulk_key(self.slot, kind, number), value
-        yield from self.alone.records()
 
     def apply(self) -> None:
         """Make it the truth."""
-        self.alone.apply()
         self.shards.overall = self.shards.overall.merge(self.counted)
         self.journal.follow(self.plan)
 
@@ -133,8 +131,7 @@ class State:
     def _many(self, slot: Slot, values: Values, next_offset: int) -> Many:
         shards, journal = self.shards[slot], self.journals[slot]
         plan = journal.plan(values, shards, self.progress[slot].next_offset, next_offset)
-        counted = tally([value for one, found in values.items() if one not in plan.alone for value in found])
-        return Many(slot, shards, journal, plan, self._few(slot, plan.alone, next_offset), counted)
+        return Many(slot, shards, journal, plan, tally(list(chain.from_iterable(values.values()))))
 
     def apply(self, changes: Changes) -> None:
         """Make committed changes the truth."""

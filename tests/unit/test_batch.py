@@ -2,9 +2,10 @@
 
 import pytest
 
-from kafka_orders.domain.errors import UncommittableError
 from kafka_orders.domain.bulk import Journal
+from kafka_orders.domain.errors import UncommittableError
 from kafka_orders.domain.records import Progress, Slot
+from kafka_orders.domain.shards import Shards
 from kafka_orders.log.consumer import ConsumerLostError
 from kafka_orders.pipeline.batch import Batch, BatchLimit
 from kafka_orders.pipeline.state import State

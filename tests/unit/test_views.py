@@ -33,7 +33,8 @@ def batch_of(*messages) -> Batch:
     return batch
 
 
-STATE = State("g", shards={Slot("orders", 0): Shards({"A": tally([2.0, 4.0])}), Slot("orders", 1): Shards({"B": tally([9.0])})})
+SHARDS = {Slot("orders", 0): Shards({"A": tally([2.0, 4.0])}), Slot("orders", 1): Shards({"B": tally([9.0])})}
+STATE = State("g", shards=SHARDS)
 
 
 def test_each_order_is_printed_with_its_averages() -> None:
