@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kafka_orders.domain import bulk
+from kafka_orders.domain import bulk, replay
 from kafka_orders.domain.averages import Tally, tally
 from kafka_orders.domain.bulk import load_block, load_delta
 from kafka_orders.domain.errors import RefusedError
@@ -17,6 +17,7 @@ from kafka_orders.domain.records import (
     Slot,
     bulk_key,
     dump_progress,
+    dump_shard,
     load_progress,
     parse_bulk_key,
     parse_key,
@@ -174,3 +175,15 @@ def test_a_bulk_key_is_nothing_else() -> None:
     assert parse_key(bulk_key(SLOT, "delta", 17)) is None
     assert parse_bulk_key(shard_key(SLOT, "x/3#delta-17")) is None
     assert parse_bulk_key(shard_key(SLOT, "#delta-17")) is None
+
+
+@given(st.lists(st.tuples(st.lists(st.floats(0, 2.0**900), min_size=1, max_size=4), st.integers(0, 10**9)),
+                min_size=1, max_size=5), st.sampled_from([b"", b"\n", b" ", b"1e999"]))  # fmt: skip
+def test_shards_are_read_all_at_once_as_one_by_one(shards, odd) -> None:
+    """The quick way takes what we write only; anything else goes the strict way, to the same rows."""
+    values = [dump_shard(tally(found), offset) for found, offset in shards]
+    exact = [row_of(tally(found), offset) for found, offset in shards]
+    assert list(replay._plain_rows(values) or []) == exact
+    if odd == b"1e999":
+        values[0] = b'{"v":1,"count":1,"sum":1e999,"min":1,"max":1,"average":1,"next_offset":1}'
+    assert replay._plain_rows([values[0] + odd, *values[1:]]) is None or not odd
