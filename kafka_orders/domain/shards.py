@@ -19,6 +19,8 @@ from kafka_orders.domain.averages import EMPTY, Tally, exact_sum, merge_all, tal
 from kafka_orders.domain.records import Shard
 
 _ROW, _OFFSET = Struct("<qqddd"), Struct("<q")
+#: Bytes of a row before its sum.
+_HEAD = 32
 #: A product that was never counted: any value is its minimum and its maximum.
 _NEW = _ROW.pack(0, 0, inf, -inf, 0.0)
 #: Values that are added one by one; more than that go faster through ``fsum``.
@@ -148,21 +150,19 @@ class Shards(Mapping[str, Tally]):
     def sum_up(self) -> None:
         """Work out the overall tally anew, from all rows."""
         everything = iter(self.rows.values())
-        tallies = []
-        while rows := list(islice(everything, _CHUNK)):
-            plain = b"".join(row for row in rows if len(row) == _ROW.size)
-            tallies += [_sum(plain), *(shard_of(row).tally for row in rows if len(row) > _ROW.size)]
-        self.overall = merge_all(tallies)
+        self.overall = merge_all(iter(lambda: _sum(list(islice(everything, _CHUNK))), EMPTY))
 
 
-def _sum(rows: bytes) -> Tally:
-    """Return the tally of rows one after the other, none of which is empty or has a sum of several parts."""
+def _sum(rows: Sequence[bytes]) -> Tally:
+    """Return the tally of rows; none of them is empty."""
     if not rows:
         return EMPTY
-    whole, figures = array("q", rows), doubles(rows)
+    heads = b"".join(row[:_HEAD] for row in rows)
+    whole, extremes = array("q", heads), doubles(heads)
     if sys.byteorder == "big":
         whole.byteswap()
-    return Tally(sum(whole[1::5]), exact_sum(figures[4::5]), min(figures[2::5]), max(figures[3::5]))
+    parts = doubles(b"".join(row[_HEAD:] for row in rows))
+    return Tally(sum(whole[1::4]), exact_sum(parts), min(extremes[2::4]), max(extremes[3::4]))
 
 
 def array_of(values: Sequence[float]) -> array[float]:

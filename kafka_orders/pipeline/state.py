@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Protocol
@@ -279,17 +280,25 @@ class Restorer:
     ) -> tuple[dict[Slot, Progress], dict[Slot, Replay]]:
         progress: dict[Slot, bytes | None] = {}
         replays = {slot: Replay() for slot in wanted}
+        shards: dict[tuple[bytes, int | None], Callable[[str, bytes | None], None]] = {}
         for message in self._reader.read(changelog):
-            key, value = message.key(), message.value()
+            key, value, partition = message.key() or b"", message.value(), message.partition()
+            end = key.find(b"/", key.find(b"/") + 1)
+            if end > 0 and (feed := shards.get((key[:end], partition))):
+                with suppress(UnicodeDecodeError):
+                    feed(key[end + 1 :].decode(), value)
+                continue
             place = parse_key(key) or parse_bulk_key(key)
             if place is None or place.slot not in replays:
                 continue
             if value is not None:
-                check_place(place.slot, message.partition(), self._partitions)
+                check_place(place.slot, partition, self._partitions)
             if isinstance(place, BulkKey):
                 replays[place.slot].bulk(place, value)
             elif place.product is None:
                 progress[place.slot] = value
             else:
                 replays[place.slot].shard(place.product, value)
+                if value is not None:  # in the right place, so the next one of this slot is, too
+                    shards[key[:end], partition] = replays[place.slot].shard
         return {slot: load_progress(value) for slot, value in progress.items() if value is not None}, replays

@@ -15,11 +15,12 @@ from typing import Any
 
 
 class ShardsOf:
-    """Feed all records of one slot in the order of the log; ``held`` has next_offset, count and exact sum."""
+    """Feed all records of one slot in the order of the log, then ask for what is :attr:`held`."""
 
     def __init__(self, slot: str) -> None:
         self.slot = slot
-        self.held: dict[str, tuple[int, int, Fraction]] = {}
+        self._wholes: dict[str, tuple[int, int, Fraction]] = {}
+        self._deltas: list[dict[str, Any]] = []
         self.back: list[str] = []
 
     def feed(self, key: str, value: dict[str, Any]) -> None:
@@ -27,7 +28,7 @@ class ShardsOf:
         if key.startswith(f"{self.slot}/"):
             parts = value["sum"] if isinstance(value["sum"], list) else [value["sum"]]
             product = key.removeprefix(f"{self.slot}/")
-            if value["count"] <= self.held.get(product, (0, 0, 0))[1]:
+            if value["count"] <= self._wholes.get(product, (0, 0, 0))[1]:
                 self.back.append(key)
             self._whole(product, value["next_offset"], value["count"], parts)
         elif key.startswith(f"{self.slot}#block-"):
@@ -37,21 +38,26 @@ class ShardsOf:
                 at += 32 + 8 * parts
                 self._whole(product, next_offset, count, total)
         elif key.startswith(f"{self.slot}#delta-"):
-            self._add(value)
+            self._deltas.append(value)
 
     def _whole(self, product: str, next_offset: int, count: int, parts: list[float]) -> None:
-        if next_offset >= self.held.get(product, (0,))[0]:
-            self.held[product] = (next_offset, count, sum(map(Fraction, parts), Fraction(0)))
+        if next_offset >= self._wholes.get(product, (0,))[0]:
+            self._wholes[product] = (next_offset, count, sum(map(Fraction, parts), Fraction(0)))
 
-    def _add(self, delta: dict[str, Any]) -> None:
-        products, sizes, held = delta["products"], delta["counts"], b64decode(delta["values"])
-        each = iter(struct.unpack(f"<{len(held) // 8}d", held))
-        names = products.split("\n") if isinstance(products, str) else products
-        for product, number in zip(names, b64decode(sizes) if isinstance(sizes, str) else sizes, strict=True):
-            values = [Fraction(next(each)) for _ in range(number)]
-            next_offset, count, total = self.held.get(product, (0, 0, Fraction(0)))
-            if delta["from"] >= next_offset:
-                self.held[product] = (delta["next_offset"], count + number, total + sum(values, Fraction(0)))
+    @property
+    def held(self) -> dict[str, tuple[int, int, Fraction]]:
+        """Each product's next_offset, count and exact sum. A block may stand behind deltas it does not contain."""
+        held = dict(self._wholes)
+        for delta in sorted(self._deltas, key=lambda one: one["from"]):
+            products, sizes, figures = delta["products"], delta["counts"], b64decode(delta["values"])
+            each = iter(struct.unpack(f"<{len(figures) // 8}d", figures))
+            names = products.split("\n") if isinstance(products, str) else products
+            for product, number in zip(names, b64decode(sizes) if isinstance(sizes, str) else sizes, strict=True):
+                values = [Fraction(next(each)) for _ in range(number)]
+                next_offset, count, total = held.get(product, (0, 0, Fraction(0)))
+                if delta["from"] >= next_offset:
+                    held[product] = (delta["next_offset"], count + number, total + sum(values, Fraction(0)))
+        return held
 
 
 def slot_of(key: str) -> str:
