@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import isfinite
 from operator import add
@@ -32,9 +32,9 @@ class Replay:
     """
 
     shards: Shards = field(default_factory=Shards)
-    _names: list[str] = field(default_factory=list)
-    _values: list[bytes] = field(default_factory=list)
+    _fed: dict[str, bytes] = field(default_factory=dict)
     _bulk: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    _settled: bool = False
 
     def shard(self, product: str, value: bytes | None) -> None:
         """Feed a shard's record; without a value it was deleted."""
@@ -42,9 +42,8 @@ class Replay:
             self._read()
             self.shards.rows.pop(product, None)
             return
-        self._names.append(product)
-        self._values.append(value)
-        if len(self._names) >= _CHUNK:
+        self._fed[product] = value
+        if len(self._fed) >= _CHUNK:
             self._read()
 
     def bulk(self, key: BulkKey, value: bytes | None) -> None:
@@ -76,7 +75,7 @@ class Replay:
                 continue
             mark, rows = load_block(value)
             marks[number] = mark, list(rows)
-            self._take(rows)
+            self._take(rows.items())
         oldest = max((oldest for _, oldest in found.values()), default=0)
         journal = Journal.restored(marks, {number: key for key, (number, _) in found.items()}, oldest)
         shards = self.shards
@@ -88,20 +87,22 @@ class Replay:
             shards.replay(delta)
             journal.fold(delta, shards.fresh)
         journal.settle()
+        self._settled = True
         self._bulk.clear()
         return journal
 
     def _read(self) -> None:
-        names, values, self._names, self._values = self._names, self._values, [], []
-        if names:
-            self._take(dict(zip(names, _plain_rows(values) or map(_row, values), strict=True)))
-
-    def _take(self, rows: dict[str, bytes]) -> None:
-        if self.shards.rows.keys().isdisjoint(rows):
-            self.shards.rows.update(rows)
+        fed, self._fed = self._fed, {}
+        values = list(fed.values())
+        rows = zip(fed, _plain_rows(values) or map(_row, values), strict=True)
+        if self._settled:
+            self._take(rows)
         else:
-            for product, row in rows.items():
-                self.shards.take(product, row)
+            self.shards.rows.update(rows)  # in the order of the log, and no delta has been folded yet
+
+    def _take(self, rows: Iterable[tuple[str, bytes]]) -> None:
+        for product, row in rows:
+            self.shards.take(product, row)
 
 
 def _numbers(delta: bytes) -> tuple[int, int]:
