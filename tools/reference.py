@@ -146,12 +146,13 @@ def _state() -> str:
     shard = "a shard: `count`, `sum` (a number, or several whose exact sum it is), `min`, `max`, `average`,"
     delta = (
         "what one transaction counted that changed more than 1,000 shards: `number`, `oldest`, `from`,"
-        " `next_offset`, `products` (one text with a line for each, or a list), `counts` (base64, a byte for each,"
-        " or a list), `values` (base64, doubles, little-endian)"
+        " `next_offset`, `products` (one text with a line for each, or a list), `counts` (base64, a byte for"
+        " each, or a list), `values` (base64, doubles, little-endian)"
     )
     block = (
-        "up to 1,000 whole shards: `mark`, `products`, `shards` (base64, little-endian; of each `next_offset` and"
-        " count as int64, minimum, maximum and sum as doubles), `parts` (of how many doubles each sum is; null: one)"
+        "up to 1,000 whole shards: `mark`, `products`, `shards` (base64, little-endian; of each `next_offset`"
+        " and count as int64, minimum, maximum and sum as doubles), `parts` (of how many doubles each sum is;"
+        " null: one)"
     )
     return (
         "\n## State records\n\nIn `orders_averages`; keys are text, values JSON. All records of a source partition lie"
@@ -163,10 +164,10 @@ def _state() -> str:
             ("`orders/3#delta-0`", delta),
             ("`orders/3#block-0`", block),
         )
-        + "\nA product's state: take its newest whole shard, by `next_offset`, from its own record or a block; then add"
-        " the values\nof every delta whose `from` is not below that `next_offset`, in the order of `from`. Whole shards"
-        " come first,\nwherever they stand in the log. Where no transaction changes more than 1,000 shards, there are"
-        " neither deltas nor blocks.\n"
+        + "\nA product's state: take its newest whole shard, by `next_offset`, from its own record or a block;"
+        " then add the\nvalues of every delta whose `from` is not below that `next_offset`, in the order of `from`."
+        " Whole shards come first,\nwherever they stand in the log. Where no transaction changes more than 1,000"
+        " shards, there are neither deltas nor blocks.\n"
     )
 
 

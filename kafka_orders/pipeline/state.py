@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import Protocol
 
 from kafka_orders.domain.averages import Tally, merge_all, tally
-from kafka_orders.domain.bulk import Journal, Plan, Values, load_delta
+from kafka_orders.domain.bulk import Journal, Values, load_delta
 from kafka_orders.domain.errors import StateMismatchError
 from kafka_orders.domain.records import (
     BulkKey,
     Progress,
     Slot,
-    bulk_key,
-    dump_shard,
     load_progress,
     parse_bulk_key,
     parse_key,
-    shard_key,
 )
 from kafka_orders.domain.recovery import Bounds, check_place, check_shards, check_topic, start_offset
 from kafka_orders.domain.replay import Replay
-from kafka_orders.domain.shards import Shards, shard_of
+from kafka_orders.domain.shards import Shards
 from kafka_orders.pipeline.batch import Batch, went_back
+from kafka_orders.pipeline.changes import Changes, Few, Many
 from kafka_orders.pipeline.repair import Repair
 
 #: A transaction that changes more shards than this writes deltas and blocks, a smaller one a record for each.
@@ -35,65 +32,6 @@ FEW = 1_000
 OWED = 1_000_000
 #: So many are folded at once, in a few milliseconds.
 _STEP = 5_000
-
-
-class Change(Protocol):
-    """What a batch would make of one slot's shards: records to write, and the truth once they are committed."""
-
-    def records(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield keys and values."""
-
-    def apply(self) -> None:
-        """Make it the truth."""
-
-
-@dataclass(frozen=True, slots=True)
-class Few:
-    """Changed shards, each with a record of its own."""
-
-    slot: Slot
-    shards: Shards
-    rows: dict[str, bytes]
-    batch: list[Tally]
-
-    def records(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield a record for each shard."""
-        for product, row in self.rows.items():
-            yield shard_key(self.slot, product), dump_shard(*shard_of(row))
-
-    def apply(self) -> None:
-        """Make it the truth."""
-        self.shards.rows.update(self.rows)
-        self.shards.overall = merge_all((self.shards.overall, *self.batch))
-
-
-@dataclass(frozen=True, slots=True)
-class Many:
-    """Blocks and deltas; what is in a delta is only added up when it is folded."""
-
-    slot: Slot
-    shards: Shards
-    journal: Journal
-    plan: Plan
-    counted: Tally
-
-    def records(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield blocks, then deltas."""
-        for kind, number, value in self.plan.records:
-            yield bulk_key(self.slot, kind, number), value
-
-    def apply(self) -> None:
-        """Make it the truth."""
-        self.shards.overall = self.shards.overall.merge(self.counted)
-        self.journal.follow(self.plan)
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a batch would make of the state; the truth once its transaction has committed."""
-
-    progress: dict[Slot, Progress] = field(default_factory=dict)
-    shards: dict[Slot, Change] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -30,7 +30,7 @@ class ShardsOf:
             product = key.removeprefix(f"{self.slot}/")
             if value["count"] <= self._wholes.get(product, (0, 0, 0))[1]:
                 self.back.append(key)
-            self._whole(product, value["next_offset"], value["count"], parts)
+            self._whole(product, value.get("next_offset", 0), value["count"], parts)
         elif key.startswith(f"{self.slot}#block-"):
             held, at, names = b64decode(value["shards"]), 0, value["products"]
             for product, parts in zip(names, value["parts"] or [1] * len(names), strict=True):
