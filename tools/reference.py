@@ -155,8 +155,8 @@ def _state() -> str:
         " null: one)"
     )
     return (
-        "\n## State records\n\nIn `orders_averages`; keys are text, values JSON. All records of a source partition lie"
-        " in one partition.\n"
+        "\n## State records\n\nIn `orders_averages`; keys are text, values JSON. All records of a source partition"
+        " lie in one partition.\n"
         + table(
             ("key", "value"),
             ("`orders/3`", f"{progress} `topic_id`"),
@@ -165,8 +165,8 @@ def _state() -> str:
             ("`orders/3#block-0`", block),
         )
         + "\nA product's state: take its newest whole shard, by `next_offset`, from its own record or a block;"
-        " then add the\nvalues of every delta whose `from` is not below that `next_offset`, in the order of `from`."
-        " Whole shards come first,\nwherever they stand in the log. Where no transaction changes more than 1,000"
+        " then add the\nvalues of every delta whose `from` is not below that `next_offset`, in the order of"
+        " `from`. Whole shards come first,\nwherever they stand in the log. Where no transaction changes more than 1,000"
         " shards, there are neither deltas nor blocks.\n"
     )
 

@@ -12,7 +12,7 @@ from kafka_orders.domain.records import dump_progress, progress_key
 from kafka_orders.log.message import headers_of
 from kafka_orders.log.transaction import OutRecord
 from kafka_orders.pipeline.batch import Batch, Routed
-from kafka_orders.pipeline.state import Changes
+from kafka_orders.pipeline.changes import Changes
 
 #: A record never fails to fit: its stack goes first, then its message, the payload never.
 _SPARE = (headers.EXCEPTION_STACKTRACE, headers.ERROR)
