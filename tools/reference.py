@@ -165,8 +165,9 @@ def _state() -> str:
             ("`orders/3#block-0`", block),
         )
         + "\nA product's state: take its newest whole shard, by `next_offset`, from its own record or a block;"
-        " then add the\nvalues of every delta whose `from` is not below that `next_offset`, in the order of"
-        " `from`. Whole shards come first,\nwherever they stand in the log. Where no transaction changes more than 1,000"
+        " then add the\nvalues of every delta whose `from` is not below that `next_offset`, in the order"
+        " of `from`. Whole shards come first,\n"
+        "wherever they stand in the log. Where no transaction changes more than 1,000"
         " shards, there are neither deltas nor blocks.\n"
     )
 
