@@ -91,7 +91,7 @@ def compacted(log: Log, source) -> Log:
 
 
 @pytest.mark.usefixtures("small")
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=300)
 @given(steps)
 def test_every_history_gives_the_exact_shards(history) -> None:
     """Many products and few, folded or not, aborted, restarted, compacted: nothing is lost, nothing doubled."""
