@@ -141,6 +141,37 @@ def _headers() -> str:
     )
 
 
+def _state() -> str:
+    progress = "progress, in every transaction: `group`, `next_offset`, `processed`, `retried`, `dead`, `skipped`,"
+    shard = "a shard: `count`, `sum` (a number, or several whose exact sum it is), `min`, `max`, `average`,"
+    delta = (
+        "what one transaction counted that changed more than 1,000 shards: `number`, `oldest`, `from`,"
+        " `next_offset`, `products` (one text with a line for each, or a list), `counts` (base64, a byte for"
+        " each, or a list), `values` (base64, doubles, little-endian)"
+    )
+    block = (
+        "up to 1,000 whole shards: `mark`, `products`, `shards` (base64, little-endian; of each `next_offset`"
+        " and count as int64, minimum, maximum and sum as doubles), `parts` (of how many doubles each sum is;"
+        " null: one)"
+    )
+    return (
+        "\n## State records\n\nIn `orders_averages`; keys are text, values JSON. All records of a source partition"
+        " lie in one partition.\n"
+        + table(
+            ("key", "value"),
+            ("`orders/3`", f"{progress} `topic_id`"),
+            ("`orders/3/Item2`", f"{shard} `next_offset`"),
+            ("`orders/3#delta-0`", delta),
+            ("`orders/3#block-0`", block),
+        )
+        + "\nA product's state: take its newest whole shard, by `next_offset`, from its own record or a block;"
+        " then add the\nvalues of every delta whose `from` is not below that `next_offset`, in the order"
+        " of `from`. Whole shards come first,\n"
+        "wherever they stand in the log. Where no transaction changes more than 1,000"
+        " shards, there are neither deltas nor blocks.\n"
+    )
+
+
 def _topics() -> str:
     named = build([Layer("program", {"name": "NAME"})])[0]
     groups = [name for name in DECLARED if name.endswith("group")]
@@ -157,6 +188,7 @@ def _topics() -> str:
         " `kafka-orders topics check` says which differ.\nThe retry topic has two partitions for each retry and"
         " two for replays, so their number follows `KAFKA_ORDERS_MAX_RETRIES`.\n"
         + table(("topic", "what", "partitions", "settings", "with `--name NAME`", "setting"), *rows)
+        + _state()
         + "\nThe output topic (`KAFKA_ORDERS_OUTPUT_TOPIC`) is yours: made if it is missing, never checked or"
         " deleted.\n\n## Consumer groups\n" + table(("group", "what", "with `--name NAME`", "setting"), *told)
     )

@@ -8,7 +8,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from benchmarks.job import Job, Meter
 from benchmarks.peers.ours import app_of, settings_of
+from kafka_orders.domain.bulk import Journal
 from kafka_orders.domain.records import Progress, Slot
+from kafka_orders.domain.shards import Shards
 from kafka_orders.pipeline.alarm import Alarm
 from kafka_orders.pipeline.batch import Batch
 from kafka_orders.pipeline.startup import connection_of
@@ -25,7 +27,8 @@ def run(job: Job, meter: Meter) -> None:
     consumer = Consumer(connection_of(settings).member(job.group))
     slots = [Slot(job.topic, number) for number in range(job.partitions)]
     consumer.assign([TopicPartition(*slot, OFFSET_BEGINNING) for slot in slots])
-    state = State(job.group, {slot: Progress(job.group, 0) for slot in slots}, {slot: {} for slot in slots})
+    state = State(job.group, {slot: Progress(job.group, 0) for slot in slots})
+    state.shards, state.journals = {slot: Shards() for slot in slots}, {slot: Journal() for slot in slots}
     seen, batch, alarm, left = 0, Batch(), Alarm(), []
     gc.collect()
     gc.freeze()  # as the worker does

@@ -9,8 +9,8 @@ values arrived (``tests/unit/test_averages.py`` holds that law).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import fsum
+from typing import NamedTuple
 
 #: Values at or above this are refused by validation, so that no sum of them can overflow a double.
 LARGEST_VALUE = 2.0**900
@@ -31,11 +31,10 @@ def exact_sum(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """Count, exact sum, minimum and maximum of some values (all 0 when there are none)."""
 
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # nobody counts the fields of a tally
     sum: tuple[float, ...] = ()
     min: float = 0.0
     max: float = 0.0

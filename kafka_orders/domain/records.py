@@ -2,12 +2,15 @@
 
 ``orders/3`` is the progress of one source partition, ``orders/3/Item2`` the shard of one
 product in it. Main and retry read different source topics, so no key has two writers.
+``orders/3#delta-0`` and ``orders/3#block-0`` tell of many products at once (``domain/bulk.py``).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -16,6 +19,7 @@ from kafka_orders.domain.errors import RefusedError
 
 #: Version of the records; a newer one is refused, because guessing could lose counts.
 VERSION = 1
+_BULK = re.compile(rb"([\w.-]+)/(0|[1-9]\d*)#(block|delta)-(0|[1-9]\d*)")
 #: What becomes of records, in the words of :class:`Progress`.
 OUTCOMES = ("processed", "retried", "dead", "skipped")
 
@@ -76,6 +80,14 @@ class StateKey(NamedTuple):
     product: str | None
 
 
+class BulkKey(NamedTuple):
+    """A parsed key of many products: a block of shards, or a delta; ``number`` tells them apart."""
+
+    slot: Slot
+    kind: str
+    number: int
+
+
 def progress_key(slot: Slot) -> bytes:
     """Return the key of a slot's progress record."""
     return f"{slot.topic}/{slot.partition}".encode()
@@ -86,16 +98,41 @@ def shard_key(slot: Slot, product: str) -> bytes:
     return f"{slot.topic}/{slot.partition}/{product}".encode()
 
 
+def bulk_key(slot: Slot, kind: str, number: int) -> bytes:
+    """Return the key of a slot's block or delta. No topic has a ``#``, and no partition either."""
+    return f"{slot.topic}/{slot.partition}#{kind}-{number}".encode()
+
+
+def parse_bulk_key(key: bytes | None) -> BulkKey | None:
+    """Return what a key of many products names, or None for any other key."""
+    found = _BULK.fullmatch(key or b"")
+    if not found:
+        return None
+    topic, partition, kind, number = (part.decode() for part in found.groups())
+    return BulkKey(Slot(topic, int(partition)), kind, int(number))
+
+
 def parse_key(key: bytes | None) -> StateKey | None:
     """Return what a key names, or None for a key that is not ours."""
+    if key is None:
+        return None
+    end = key.find(b"/", key.find(b"/") + 1)
+    slot = _slot(key if end < 0 else key[:end])
     try:
-        topic, partition, *product = (key or b"").decode().split("/", 2)
+        return slot and StateKey(slot, None if end < 0 else key[end + 1 :].decode())
+    except UnicodeDecodeError:
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _slot(head: bytes) -> Slot | None:
+    try:
+        topic, partition = head.decode().split("/")
         slot = Slot(topic, int(partition))
     except ValueError:  # UnicodeDecodeError is one
         return None
     # Only as we write it: `orders/03` must not pass for `orders/3`.
-    is_ours = str(slot.partition) == partition and slot.partition >= 0
-    return StateKey(slot, product[0] if product else None) if is_ours else None
+    return slot if str(slot.partition) == partition and slot.partition >= 0 else None
 
 
 def dump_progress(progress: Progress) -> bytes:
@@ -104,18 +141,19 @@ def dump_progress(progress: Progress) -> bytes:
 
 
 def dump_shard(shard: Tally, next_offset: int) -> bytes:
-    """Return the JSON of a shard; ``next_offset`` is its slot's at the time."""
-    return _dump(
-        {
-            "v": VERSION,
-            "count": shard.count,
-            "sum": shard.total if len(shard.sum) <= 1 else list(shard.sum),
-            "min": shard.min,
-            "max": shard.max,
-            "average": shard.average,
-            "next_offset": next_offset,
-        }
-    )
+    """Return the JSON of a shard; ``next_offset`` is its slot's at the time.
+
+    Raises:
+        ValueError: a figure is not finite.
+    """
+    total = shard.total
+    if not isfinite(total + shard.min + shard.max):
+        raise ValueError(f"not finite: {shard}")
+    parts = f"[{','.join(map(repr, shard.sum))}]" if len(shard.sum) > 1 else total
+    return (
+        f'{{"v":{VERSION},"count":{shard.count},"sum":{parts},"min":{shard.min},"max":{shard.max}'
+        f',"average":{shard.average},"next_offset":{next_offset}}}'
+    ).encode()
 
 
 def load_progress(value: bytes) -> Progress:
@@ -124,13 +162,13 @@ def load_progress(value: bytes) -> Progress:
     Raises:
         RefusedError: the record is from a newer version, or is not a progress record at all.
     """
-    fields = _load(value)
+    fields = load_fields(value)
     try:
-        counts = {name: _whole(fields[name]) for name in OUTCOMES}
+        counts = {name: whole(fields[name]) for name in OUTCOMES}
         topic_id = str(fields.get("topic_id", ""))
-        return Progress(str(fields["group"]), _whole(fields["next_offset"]), **counts, topic_id=topic_id)
+        return Progress(str(fields["group"]), whole(fields["next_offset"]), **counts, topic_id=topic_id)
     except (KeyError, TypeError, ValueError) as error:
-        raise _unreadable(value) from error
+        raise unreadable(value) from error
 
 
 def load_shard(value: bytes) -> Shard:
@@ -139,26 +177,31 @@ def load_shard(value: bytes) -> Shard:
     Raises:
         RefusedError: the record is from a newer version, or is not a shard record at all.
     """
-    fields = _load(value)
+    fields = load_fields(value)
     try:
         parts = fields["sum"] if isinstance(fields["sum"], list) else [fields["sum"]]
         total = tuple(_figure(part) for part in parts if part)
-        held = Tally(_whole(fields["count"]), total, _figure(fields["min"]), _figure(fields["max"]))
-        return Shard(held, _whole(fields["next_offset"]))
+        held = Tally(whole(fields["count"]), total, _figure(fields["min"]), _figure(fields["max"]))
+        return Shard(held, whole(fields["next_offset"]))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise _unreadable(value) from error
+        raise unreadable(value) from error
 
 
 def _dump(fields: dict[str, Any]) -> bytes:
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _load(value: bytes) -> dict[str, Any]:
+def load_fields(value: bytes) -> dict[str, Any]:
+    """Return the fields of a record.
+
+    Raises:
+        RefusedError: the record is from a newer version, or is not one of ours at all.
+    """
     try:
         fields = json.loads(value)
         version = fields["v"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _unreadable(value) from error
+        raise unreadable(value) from error
     if version != VERSION:
         raise RefusedError(
             f"the state was written by a newer kafka-orders (record version {version}, this one reads"
@@ -168,7 +211,12 @@ def _load(value: bytes) -> dict[str, Any]:
     return fields  # type: ignore[no-any-return]
 
 
-def _whole(value: Any) -> int:
+def whole(value: Any) -> int:
+    """Return a number of records or an offset.
+
+    Raises:
+        ValueError: it is none.
+    """
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError(value)
     return value
@@ -180,7 +228,8 @@ def _figure(value: Any) -> float:
     return float(value)
 
 
-def _unreadable(value: bytes) -> RefusedError:
+def unreadable(value: bytes) -> RefusedError:
+    """Return what to raise for a record that is not ours."""
     return RefusedError(
         f"a state record cannot be read ({value[:80]!r}); nothing was changed. Something else wrote to the"
         " averages topic: choose another one with KAFKA_ORDERS_AVERAGES_TOPIC, or run"

@@ -11,7 +11,7 @@ from kafka_orders.domain.records import Slot
 from kafka_orders.domain.recovery import Bounds
 from kafka_orders.log.clients import Connection, kafka_error, made
 from kafka_orders.log.errors import denied
-from kafka_orders.log.message import slot_of
+from kafka_orders.log.message import offset_of, slot_of
 from kafka_orders.log.patience import Patience
 
 _CHUNK = 500
@@ -38,9 +38,14 @@ class Reader:
             BrokerError: permission is missing, or records of a range were removed meanwhile.
         """
         open_ends = {slot: bounds.end for slot, bounds in ranges.items() if bounds.end > bounds.start}
+        topics = {slot.topic for slot in open_ends}
+        if len(topics) > 1:
+            for topic in topics:
+                yield from self.read({slot: ranges[slot] for slot in open_ends if slot.topic == topic})
+            return
         if not open_ends:
             return
-        self._learn({slot.topic for slot in open_ends})
+        self._learn(topics)
         self._consumer.assign(
             [TopicPartition(slot.topic, slot.partition, ranges[slot].start) for slot in open_ends]
         )
@@ -70,18 +75,26 @@ class Reader:
                 "no records yet; an open transaction may hold them up",
                 0.0,
             )
-        for message in messages:
-            slot, offset = slot_of(message), message.offset() or 0
-            error = message.error()
-            if error is not None:
-                self._heed(error, slot)
-                if error.code() == KafkaError._PARTITION_EOF and offset >= open_ends.get(slot, offset):
-                    open_ends.pop(slot, None)
-                continue
-            if slot in open_ends and offset < open_ends[slot]:
-                yield message
-            if offset + 1 >= open_ends.get(slot, offset + 2):
-                open_ends.pop(slot)
+        # One topic, so its partitions' numbers tell: a Slot for each record would take as long as the rest.
+        ends = {slot.partition: end for slot, end in open_ends.items()}
+        failed = [message for message in messages if message.error() is not None]
+        found = [one for one in messages if one.error() is None] if failed else messages
+        last = {one.partition(): offset_of(one) for one in found}
+        if any(offset >= ends.get(partition or 0, 0) for partition, offset in last.items()):
+            found = [one for one in found if offset_of(one) < ends.get(one.partition() or 0, 0)]
+        yield from found
+        for slot, end in list(open_ends.items()):
+            if last.get(slot.partition, -1) + 1 >= end:
+                del open_ends[slot]
+        for message in failed:
+            self._heed_in(message, open_ends)
+
+    def _heed_in(self, message: Message, open_ends: dict[Slot, int]) -> None:
+        error, slot, offset = message.error(), slot_of(message), message.offset() or 0
+        if error is not None:
+            self._heed(error, slot)
+            if error.code() == KafkaError._PARTITION_EOF and offset >= open_ends.get(slot, offset):
+                open_ends.pop(slot, None)
 
     def _consume(self) -> list[Message]:
         try:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from kafka_orders.domain import headers
 from kafka_orders.domain.headers import Journey
 from kafka_orders.domain.policy import Dead, RetryPolicy, retry_partition
-from kafka_orders.domain.records import dump_progress, dump_shard, progress_key, shard_key
+from kafka_orders.domain.records import dump_progress, progress_key
 from kafka_orders.log.message import headers_of
 from kafka_orders.log.transaction import OutRecord
 from kafka_orders.pipeline.batch import Batch, Routed
-from kafka_orders.pipeline.state import Changes
+from kafka_orders.pipeline.changes import Changes
 
 #: A record never fails to fit: its stack goes first, then its message, the payload never.
 _SPARE = (headers.EXCEPTION_STACKTRACE, headers.ERROR)
@@ -43,9 +43,8 @@ class Router:
         for slot, progress in changes.progress.items():  # 5. write
             partition = slot.partition % self.averages_partitions
             yield OutRecord(self.averages_topic, partition, progress_key(slot), dump_progress(progress))
-            for product, shard in changes.shards[slot].items():
-                value = dump_shard(shard, progress.next_offset)
-                yield OutRecord(self.averages_topic, partition, shard_key(slot, product), value)
+            for key, value in changes.shards[slot].records():
+                yield OutRecord(self.averages_topic, partition, key, value)
 
     def _failed(self, routed: Routed) -> OutRecord:
         message, origin, decision, failure, first, now = routed

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
-from kafka_orders.domain.averages import EMPTY, Tally, merge_all
+from kafka_orders.domain.averages import Tally, merge_all, tally
+from kafka_orders.domain.bulk import Journal, Values, load_delta
 from kafka_orders.domain.errors import StateMismatchError
-from kafka_orders.domain.records import Progress, Slot, load_progress, load_shard, parse_key
+from kafka_orders.domain.records import (
+    BulkKey,
+    Progress,
+    Slot,
+    load_progress,
+    parse_bulk_key,
+    parse_key,
+)
 from kafka_orders.domain.recovery import Bounds, check_place, check_shards, check_topic, start_offset
-from kafka_orders.log.message import Message
+from kafka_orders.domain.replay import Replay
+from kafka_orders.domain.shards import Shards
 from kafka_orders.pipeline.batch import Batch, went_back
+from kafka_orders.pipeline.changes import Changes, Few, Many
 from kafka_orders.pipeline.repair import Repair
 
-Shards = dict[str, Tally]
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What a batch would make of the state; the truth once its transaction has committed."""
-
-    progress: dict[Slot, Progress] = field(default_factory=dict)
-    shards: dict[Slot, Shards] = field(default_factory=dict)
+#: A transaction that changes more shards than this writes deltas and blocks, a smaller one a record for each.
+FEW = 1_000
+#: Changed shards in deltas that may be folded later: what a backlog brings is added up when there is time.
+OWED = 1_000_000
+#: So many are folded at once, in a few milliseconds.
+_STEP = 5_000
 
 
 @dataclass(slots=True)
@@ -31,49 +41,74 @@ class State:
     group: str
     progress: dict[Slot, Progress] = field(default_factory=dict)
     shards: dict[Slot, Shards] = field(default_factory=dict)
+    journals: dict[Slot, Journal] = field(default_factory=dict)
 
     def after(self, batch: Batch) -> Changes:
-        """Return what ``batch`` makes of the state, without changing it.
+        """Return what ``batch`` makes of the state, without changing any figure.
 
         Raises:
             ConsumerLostError: the client delivered records that are counted already; build a new consumer.
         """
         changes = Changes()
+        are_few = sum(len(part.values) for part in batch.slots.values()) <= FEW
         for slot, part in batch.slots.items():
-            if part.first_offset < self.progress[slot].next_offset:
-                raise went_back(slot, part.first_offset, self.progress[slot].next_offset)
+            before = self.progress[slot]
+            if part.first_offset < before.next_offset:
+                raise went_back(slot, part.first_offset, before.next_offset)
             dead = sum(1 for routed in part.routed if routed.is_dead)
-            changes.progress[slot] = self.progress[slot].plus(
+            changes.progress[slot] = before.plus(
                 part.next_offset, part.processed, len(part.routed) - dead, dead, part.skipped
             )
-            known = self.shards[slot]
-            changes.shards[slot] = {
-                product: known.get(product, EMPTY).add(values) for product, values in part.values.items()
-            }
+            change = self._few if not part.values or (are_few and not self.journals[slot].owed) else self._many
+            changes.shards[slot] = change(slot, part.values, part.next_offset)
         return changes
+
+    def _few(self, slot: Slot, values: Values, next_offset: int) -> Few:
+        shards, rows = self.shards[slot], dict[str, bytes]()
+        return Few(slot, shards, rows, shards.fold(values, next_offset, rows))
+
+    def _many(self, slot: Slot, values: Values, next_offset: int) -> Many:
+        shards, journal = self.shards[slot], self.journals[slot]
+        plan = journal.plan(values, shards, self.progress[slot].next_offset, next_offset)
+        return Many(slot, shards, journal, plan, tally(list(chain.from_iterable(values.values()))))
 
     def apply(self, changes: Changes) -> None:
         """Make committed changes the truth."""
         self.progress.update(changes.progress)
-        for slot, shards in changes.shards.items():
-            self.shards[slot].update(shards)
+        for change in changes.shards.values():
+            change.apply()
+        owed = sum(many for journal in self.journals.values() for many, _ in journal.owed)
+        is_calm = not any(isinstance(change, Many) for change in changes.shards.values())
+        self.fold(min(_STEP, owed) if is_calm else owed - OWED)
+
+    def fold(self, most: int = _STEP) -> None:
+        """Add up what deltas hold, at least so many changed shards, oldest first; nothing where ``most`` is 0."""
+        for slot, journal in self.journals.items():
+            while most > 0 and journal.owed:
+                many, record = journal.owed.popleft()
+                delta, shards = load_delta(record), self.shards[slot]
+                shards.replay(delta)
+                journal.fold(delta, shards.fresh)
+                most -= many
 
     def drop(self, slots: Iterable[Slot]) -> None:
         """Forget partitions that leave, or whose last transaction's outcome is unknown."""
         for slot in slots:
-            self.progress.pop(slot, None)
-            self.shards.pop(slot, None)
+            for held in (self.progress, self.shards, self.journals):
+                held.pop(slot, None)
 
     def product(self, product: str) -> Tally:
         """Return the tally of a product over the partitions owned here."""
-        return merge_all(shards[product] for shards in self.shards.values() if product in shards)
+        held = [shards[product] for shards in self.shards.values() if product in shards]
+        needle = json.dumps(product)[1:-1].encode()
+        for journal in self.journals.values():
+            deltas = (load_delta(record) for _, record in journal.owed if needle in record)
+            held += [tally(delta.values[product]) for delta in deltas if product in delta.values]
+        return merge_all(held)
 
     def overall(self) -> Tally:
         """Return the tally of all products over the partitions owned here."""
-        return merge_all(self._all())
-
-    def _all(self) -> Iterator[Tally]:
-        return (shard for shards in self.shards.values() for shard in shards.values())
+        return merge_all(shards.overall for shards in self.shards.values())
 
 
 class UnsettledError(Exception):
@@ -90,7 +125,7 @@ class _Found:
 
     group: str
     progress: dict[Slot, Progress]
-    shards: dict[Slot, Shards]
+    replays: dict[Slot, Replay]
     logs: dict[Slot, Bounds]
     topic_ids: dict[str, str]
 
@@ -104,7 +139,7 @@ class _Found:
         if held is not None:
             check_topic(slot, held, self.topic_ids[slot.topic])
         start = start_offset(slot, self.group, held, committed, self.logs[slot])
-        counted = sum(tally.count for tally in self.shards.get(slot, {}).values())
+        counted = self.replays[slot].shards.overall.count if slot in self.replays else 0
         check_shards(slot, held or Progress(self.group, start), counted)
         return start
 
@@ -134,14 +169,18 @@ class Restorer:
         logs = self._admin.bounds(wanted)
         ids = {topic: self._admin.topic_id(topic) for topic in {slot.topic for slot in wanted}}
         changelog = self._admin.bounds({Slot(self._topic, slot.partition % self._partitions) for slot in wanted})
-        progress, shards = self._read(changelog, set(wanted))
-        found = _Found(state.group, progress, shards, logs, ids)
+        progress, replays = self._read(changelog, set(wanted))
+        journals = {slot: replay.settle() for slot, replay in replays.items()}
+        for replay in replays.values():
+            replay.shards.sum_up()
+        found = _Found(state.group, progress, replays, logs, ids)
         if self._confirmed(found, committed):
             committed = self._repair.settle(state.group, progress, committed, logs)
         starts = {slot: found.start(slot, committed[slot]) for slot in wanted}
         for slot, start in starts.items():
             held = progress.get(slot) or Progress(state.group, start)
-            state.shards[slot] = shards.get(slot, {})
+            state.shards[slot] = replays[slot].shards
+            state.journals[slot] = journals[slot]
             state.progress[slot] = replace(held, topic_id=ids[slot.topic])
         return starts
 
@@ -176,21 +215,28 @@ class Restorer:
 
     def _read(
         self, changelog: dict[Slot, Bounds], wanted: set[Slot]
-    ) -> tuple[dict[Slot, Progress], dict[Slot, Shards]]:
-        newest: dict[tuple[bytes, int | None], Message] = {}
+    ) -> tuple[dict[Slot, Progress], dict[Slot, Replay]]:
+        progress: dict[Slot, bytes | None] = {}
+        replays = {slot: Replay() for slot in wanted}
+        shards: dict[tuple[bytes, int | None], Callable[[str, bytes | None], None]] = {}
         for message in self._reader.read(changelog):
-            key = message.key()
-            if key is not None:
-                newest[key, message.partition()] = message
-        progress: dict[Slot, Progress] = {}
-        shards: dict[Slot, Shards] = {}
-        for (key, partition), message in newest.items():
-            place, value = parse_key(key), message.value()
-            if place is None or place.slot not in wanted or value is None:
+            key, value, partition = message.key() or b"", message.value(), message.partition()
+            end = key.find(b"/", key.find(b"/") + 1)
+            if end > 0 and (feed := shards.get((key[:end], partition))):
+                with suppress(UnicodeDecodeError):
+                    feed(key[end + 1 :].decode(), value)
                 continue
-            check_place(place.slot, partition, self._partitions)
-            if place.product is None:
-                progress[place.slot] = load_progress(value)
+            place = parse_key(key) or parse_bulk_key(key)
+            if place is None or place.slot not in replays:
+                continue
+            if value is not None:
+                check_place(place.slot, partition, self._partitions)
+            if isinstance(place, BulkKey):
+                replays[place.slot].bulk(place, value)
+            elif place.product is None:
+                progress[place.slot] = value
             else:
-                shards.setdefault(place.slot, {})[place.product] = load_shard(value).tally
-        return progress, shards
+                replays[place.slot].shard(place.product, value)
+                if value is not None:  # in the right place, so the next one of this slot is, too
+                    shards[key[:end], partition] = replays[place.slot].shard
+        return {slot: load_progress(value) for slot, value in progress.items() if value is not None}, replays

@@ -123,6 +123,7 @@ class Worker:
             if self.batch.slots:
                 self._finish()
             else:
+                self.state.fold()
                 self.observer(self.batch, self.state)
             standing = {slot: self.state.progress[slot].next_offset for slot in self.source.expecting}
             self.watchdog.look(time.monotonic(), standing)

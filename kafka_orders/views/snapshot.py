@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from kafka_orders.domain.averages import Tally, merge_all
-from kafka_orders.domain.records import Progress, Slot, load_progress, load_shard, parse_key
+from kafka_orders.domain.records import BulkKey, Progress, Slot, StateKey, load_progress, parse_bulk_key, parse_key
 from kafka_orders.domain.recovery import Bounds
+from kafka_orders.domain.replay import Replay
+from kafka_orders.domain.shards import Shards
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.message import Message
 from kafka_orders.log.reader import Reader
@@ -17,7 +20,7 @@ class SlotState:
     """Progress and shards of one source partition, as one transaction left them."""
 
     progress: Progress
-    shards: dict[str, Tally] = field(default_factory=dict)
+    shards: Shards = field(default_factory=Shards)
 
 
 class Snapshot:
@@ -33,7 +36,8 @@ class Snapshot:
         self._partitions = admin.slots(averages_topic)
         self._read_to = dict.fromkeys(self._partitions, 0)
         self.slots: dict[Slot, SlotState] = {}
-        self._orphans: dict[Slot, dict[str, Tally]] = {}
+        #: What was read of each slot; compaction may have kept a shard before its slot's newest progress record.
+        self._replays: defaultdict[Slot, Replay] = defaultdict(Replay)
 
     def refresh(self) -> None:
         """Read on to the end of the log as it is now.
@@ -42,10 +46,14 @@ class Snapshot:
             RefusedError: the topic holds records of a newer version.
         """
         for message in self._news():
-            self._apply(message, rest_only=False)
+            self._apply(parse_key(message.key()) or parse_bulk_key(message.key()), message.value())
+        for replay in self._replays.values():
+            replay.settle()
         resume = dict(self._read_to)
         for message in self._news():
-            self._apply(message, rest_only=True)
+            place, value = parse_key(message.key()) or parse_bulk_key(message.key()), message.value()
+            if place is not None and value is not None and place.slot in self.slots:
+                self._replays[place.slot].rest(place, value, self.slots[place.slot].progress.next_offset)
         self._read_to = resume  # what belongs to later transactions is read again next time
 
     def _news(self) -> list[Message]:
@@ -55,29 +63,15 @@ class Snapshot:
         self._read_to = {slot: found.end for slot, found in bounds.items()}
         return messages
 
-    def _apply(self, message: Message, *, rest_only: bool) -> None:
-        key, value = parse_key(message.key()), message.value()
-        if key is None:
-            return
-        if key.product is None:
-            if not rest_only:
-                self._progressed(key.slot, value)
-        elif value is not None:
-            shard, held = load_shard(value), self.slots.get(key.slot)
-            if held is None:
-                # Compaction may have kept an old shard before the newest progress record of its slot.
-                self._orphans.setdefault(key.slot, {})[key.product] = shard.tally
-            elif not rest_only or shard.next_offset == held.progress.next_offset:
-                held.shards[key.product] = shard.tally
-
-    def _progressed(self, slot: Slot, value: bytes | None) -> None:
-        held = self.slots.get(slot)
-        if value is None:
-            self.slots.pop(slot, None)
-        elif held is None:
-            self.slots[slot] = SlotState(load_progress(value), self._orphans.pop(slot, {}))
-        else:
-            held.progress = load_progress(value)
+    def _apply(self, place: StateKey | BulkKey | None, value: bytes | None) -> None:
+        if isinstance(place, BulkKey):
+            self._replays[place.slot].bulk(place, value)
+        elif place is not None and place.product is not None:
+            self._replays[place.slot].shard(place.product, value)
+        elif place is not None and value is not None:
+            self.slots[place.slot] = SlotState(load_progress(value), self._replays[place.slot].shards)
+        elif place is not None:
+            self.slots.pop(place.slot, None)
 
     def products(self) -> dict[str, Tally]:
         """Return the tally of each product, merged over all partitions of main and retry."""
@@ -87,4 +81,6 @@ class Snapshot:
 
     def overall(self) -> Tally:
         """Return the tally of everything counted."""
-        return merge_all(shard for state in self.slots.values() for shard in state.shards.values())
+        for state in self.slots.values():
+            state.shards.sum_up()
+        return merge_all(state.shards.overall for state in self.slots.values())

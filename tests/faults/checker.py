@@ -28,6 +28,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from tests.faults.findings import Hop, Names, Place, Report
 from tests.faults.journal import Told, read_journals
 from tests.faults.steps import Steps
+from tests.support.shards import read_shards
 from tests.support.waiting import eventually
 from tests.support.witness import decode, read_all
 
@@ -191,14 +192,12 @@ def _sums(report: Report, log: dict[Place, Message], counted: list[Hop], changel
         if order:
             exact[order["product"]] += Fraction(order["price"])
             counts[order["product"]] += 1
-    newest = {(one.key() or b"").decode(): json.loads(one.value() or b"null") for one in changelog}
     kept: dict[str, Fraction] = defaultdict(Fraction)
     kept_counts: Counter[str] = Counter()
-    for key, value in newest.items():
-        if key.count("/") == 2:
-            parts = value["sum"] if isinstance(value["sum"], list) else [value["sum"]]
-            kept[key.split("/")[2]] += sum(map(Fraction, parts), Fraction(0))
-            kept_counts[key.split("/")[2]] += value["count"]
+    for found in read_shards((one.key(), one.value()) for one in changelog).values():
+        for product, (_, count, total) in found.held.items():
+            kept[product] += total
+            kept_counts[product] += count
     products = sorted({*exact, *kept})
     wrong = [one for one in products if (exact[one], counts[one]) != (kept[one], kept_counts[one])]
     report.problem("I2 wrong count or sum", [f"{one} {kept_counts[one]} for {counts[one]}" for one in wrong])

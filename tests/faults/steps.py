@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 from confluent_kafka import Message
 
 from tests.faults.findings import Hop, Place, Report
+from tests.support.shards import ShardsOf, slot_of
 
 
 class Steps:
@@ -38,14 +39,12 @@ class Steps:
     def check(self, report: Report, changelog: list[Message]) -> None:
         """Compare; the shards' counts of a slot have to add up to its processed orders at the end of each step."""
         before: dict[str, dict[str, int]] = {}
-        shards: dict[str, Counter[str]] = defaultdict(Counter)
+        shards: dict[str, ShardsOf] = {}
         back, uneven = [], []
         for message in changelog:
             key, value = (message.key() or b"").decode(), json.loads(message.value() or b"null")
-            if key.count("/") == 2:
-                slot, product = key.rsplit("/", 1)[0], key.rsplit("/", 1)[1]
-                back += [key] if value["count"] <= shards[slot][product] else []
-                shards[slot][product] = value["count"]
+            if key != (slot := slot_of(key)):
+                shards.setdefault(slot, ShardsOf(slot)).feed(key, value)
                 continue
             old = before.get(key) or dict.fromkeys(("next_offset", "processed", "dead", "retried", "skipped"), 0)
             back += [key] if value["next_offset"] < old["next_offset"] else []
@@ -55,9 +54,9 @@ class Steps:
                     step = f"{old['next_offset']}-{value['next_offset']}"
                     uneven.append(f"{key} {step} {kind} {value[kind] - old[kind]} for {written}")
             before[key] = value
-        report.problem("I3 the changelog goes back", back)
+        report.problem("I3 the changelog goes back", back + [key for one in shards.values() for key in one.back])
         report.problem("I3 a step is not what its transaction wrote", uneven)
-        sums = {slot: sum(counts.values()) for slot, counts in shards.items()}
+        sums = {slot: sum(count for _, count, _ in one.held.values()) for slot, one in shards.items()}
         report.problem(
             "I3 shards and progress differ",
             [one for one in before if before[one]["processed"] != sums.get(one, 0)],

@@ -21,6 +21,8 @@ from typing import Any
 import fastavro
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 
+from tests.support.shards import read_shards
+
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = fastavro.parse_schema(json.loads((ROOT / "avro/order.avsc").read_text()))
 PRODUCTS = ("Item1", "Item2", "Item3", "Item4", "Item5")
@@ -147,17 +149,11 @@ def account(
 
 
 def shards(bootstrap: str, averages: str) -> tuple[Counter[str], dict[str, Fraction]]:
-    """Return count and exact sum per product, from the newest value of every shard key."""
-    newest: dict[str, dict[str, Any]] = {}
-    for message in read_all(bootstrap, averages):
-        key = (message.key() or b"").decode()
-        if key.count("/") == 2:
-            newest[key] = json.loads(message.value() or b"null")
+    """Return count and exact sum per product."""
     counts: Counter[str] = Counter()
     sums: dict[str, Fraction] = defaultdict(Fraction)
-    for key, value in newest.items():
-        product = key.split("/", 2)[2]
-        counts[product] += value["count"]
-        parts = value["sum"] if isinstance(value["sum"], list) else [value["sum"]]
-        sums[product] += sum((Fraction(part) for part in parts), Fraction(0))
+    for found in read_shards((one.key(), one.value()) for one in read_all(bootstrap, averages)).values():
+        for product, (_, count, total) in found.held.items():
+            counts[product] += count
+            sums[product] += total
     return counts, sums

@@ -2,8 +2,10 @@
 
 import pytest
 
+from kafka_orders.domain.bulk import Journal
 from kafka_orders.domain.errors import UncommittableError
 from kafka_orders.domain.records import Progress, Slot
+from kafka_orders.domain.shards import Shards
 from kafka_orders.log.consumer import ConsumerLostError
 from kafka_orders.pipeline.batch import Batch, BatchLimit
 from kafka_orders.pipeline.state import State
@@ -148,7 +150,7 @@ def test_a_record_that_comes_again_in_a_batch_is_not_taken() -> None:
 
 def test_a_batch_that_begins_before_the_state_is_not_counted() -> None:
     """Also where it ends beyond it."""
-    state = State("g", {ZERO: Progress("g", 5)}, {ZERO: {}})
+    state = State("g", {ZERO: Progress("g", 5)}, {ZERO: Shards()}, {ZERO: Journal()})
     with pytest.raises(ConsumerLostError, match="expected was 5 or later"):
         state.after(committed(ZERO, 0, 30))
     assert state.after(committed(ZERO, 5, 30)).progress[ZERO].next_offset == 30

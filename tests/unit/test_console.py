@@ -12,6 +12,7 @@ from kafka_orders.domain.fingerprint import Failure
 from kafka_orders.domain.headers import Origin
 from kafka_orders.domain.policy import Dead, Decision, Retry
 from kafka_orders.domain.records import Slot
+from kafka_orders.domain.shards import Shards
 from kafka_orders.log.producer import Report
 from kafka_orders.pipeline.batch import Batch, Counted, Routed
 from kafka_orders.pipeline.state import State
@@ -22,7 +23,8 @@ from kafka_orders.views.logs import JsonFormatter
 from kafka_orders.views.producing import ProducerConsole
 from tests.unit.values import FORMAT, message, order
 
-STATE = State("g", shards={Slot("orders", 0): {"A": tally([2.0, 4.0])}, Slot("orders", 1): {"A": tally([9.0])}})
+SHARDS = {Slot("orders", 0): Shards({"A": tally([2.0, 4.0])}), Slot("orders", 1): Shards({"A": tally([9.0])})}
+STATE = State("g", shards=SHARDS)
 DEAD = Dead(0)
 ORDER = {"orderId": "x", "product": "A", "price": 1.0}
 

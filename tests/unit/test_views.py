@@ -8,6 +8,7 @@ from kafka_orders.domain.averages import tally
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.policy import RetryPolicy
 from kafka_orders.domain.records import Slot
+from kafka_orders.domain.shards import Shards
 from kafka_orders.log.producer import Report
 from kafka_orders.pipeline.alarm import Alarm
 from kafka_orders.pipeline.batch import Batch
@@ -33,7 +34,8 @@ def batch_of(*messages) -> Batch:
     return batch
 
 
-STATE = State("g", shards={Slot("orders", 0): {"A": tally([2.0, 4.0])}, Slot("orders", 1): {"B": tally([9.0])}})
+SHARDS = {Slot("orders", 0): Shards({"A": tally([2.0, 4.0])}), Slot("orders", 1): Shards({"B": tally([9.0])})}
+STATE = State("g", shards=SHARDS)
 
 
 def test_each_order_is_printed_with_its_averages() -> None:
