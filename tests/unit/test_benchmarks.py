@@ -131,7 +131,6 @@ def test_the_chart_in_docs_shows_the_medians() -> None:
 
 def test_the_chart_is_drawn_the_same_each_time() -> None:
     """And docs/benchmarks.svg is that."""
-    pytest.importorskip("pygal", reason="the chart is drawn in the benchmark's own environment")
     from benchmarks import chart
 
     assert chart.render(FOUND["throughput"]) == chart.render(FOUND["throughput"])
