@@ -270,3 +270,30 @@ def test_reset_brings_everything_back_to_empty(line: Pipeline) -> None:
     sent = journal(line, 20)
     assert work(line.settings()) == 20
     assert_exact(line, sent)
+
+
+def test_under_light_load_transactions_close_early(line: Pipeline) -> None:
+    """Orders that trickle in do not wait for the time that a backlog's batch may gather."""
+    line.extra["BATCH_MS"] = "3000"
+    sent, stop, sizes = journal(line, 1), Stop(), list[int]()
+
+    def observer(batch, _state) -> None:
+        sizes.extend([batch.size] * bool(batch.size))
+        if sum(sizes) == 401:
+            stop.request()
+
+    job = Job(DECODE, lambda _: None)
+    thread = threading.Thread(target=run_role, args=("main", line.settings(), job, observer, stop))
+    thread.start()
+    try:
+        eventually(lambda: len(sizes) == 1, 40, "the first is committed")
+        pace = threading.Event()
+        for _ in range(400):
+            sent.send(1)
+            pace.wait(0.01)
+        sent.finish()
+        thread.join(40)
+    finally:
+        stop.request()
+    assert sum(sizes) == 401
+    assert len(sizes) > 20
