@@ -26,8 +26,10 @@ _CSS = """
 def render(found: Mapping[str, Any]) -> str:
     """Return the chart as SVG: the same bytes for the same figures."""
     import pygal  # noqa: PLC0415  only where a chart is drawn
+    from pygal.etree import etree  # noqa: PLC0415
     from pygal.style import Style  # noqa: PLC0415
 
+    etree.to_etree()  # not lxml, where that happens to be installed: it sets other blanks
     shown = _shown(found)
     style = Style(colors=tuple(_SERIES.values()), background="#ffffff", plot_background="#ffffff",
                   font_family="sans-serif", label_font_size=13, legend_font_size=14, title_font_size=17,

@@ -21,7 +21,7 @@ from typing import Any
 from confluent_kafka import Message, Producer
 
 from kafka_orders.cli import main
-from kafka_orders.log import transaction
+from kafka_orders.log import standby
 from kafka_orders.log.consumer import Slots
 from kafka_orders.log.reader import Reader
 from kafka_orders.pipeline.worker import Worker
@@ -89,7 +89,7 @@ def install(points: Points) -> None:
             super().abort_transaction(*timeout)
             points.reach("committed")
 
-    transaction.Producer = Watched  # type: ignore[misc]
+    standby.Producer = Watched  # type: ignore[misc]
     revoked, read = Worker._revoked, Reader.read
 
     def heard(self: Worker, slots: Slots) -> None:
