@@ -59,9 +59,9 @@ class Fleet:
 
     def spread(self) -> list[int]:
         """Return the number of partitions of each member, as the coordinator has them; empty in a rebalance."""
-        asked = AdminClient({"bootstrap.servers": self.bootstrap}).describe_consumer_groups([self.group])
+        client = AdminClient({"bootstrap.servers": self.bootstrap})  # kept: its futures end with it
         try:
-            found = asked[self.group].result(5)
+            found = client.describe_consumer_groups([self.group])[self.group].result(5)
         except Exception:  # no such group yet
             return []
         if found.state.name != "STABLE":
