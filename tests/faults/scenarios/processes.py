@@ -81,7 +81,7 @@ def zombies(bed: Bed) -> None:
         for verb in ("consume", "retry")
         for point in ("before-begin", "before-offsets", "after-offsets")
     ]
-    bed.produce(40_000)
+    bed.produce(1_000_000, 1000)  # ended below: a machine so slow that orders run out would wake nobody
     for sleeper in sleepers:
         bed.await_point(sleeper)
     short = bed.start("consume", "after-offsets:3:SIGSTOP")
@@ -93,6 +93,7 @@ def zombies(bed: Bed) -> None:
     for sleeper in sleepers:
         bed.thaw(sleeper, 0)
     bed.flow(1000)
+    bed.end_production()
 
 
 @scenario("F3")
@@ -103,7 +104,7 @@ def slow_handler(bed: Bed) -> None:
     flag = bed.points / "stuck"
     bed.open(KAFKA="max.poll.interval.ms=7000", TEST_STUCK=str(flag), TEST_STUCK_SECONDS="15")
     bed.staff()
-    bed.produce(20_000)
+    bed.produce(1_000_000, 1000)
     for number in range(2):
         bed.flow()
         flag.touch()
@@ -111,6 +112,7 @@ def slow_handler(bed: Bed) -> None:
         bed.strike("handler beyond max.poll.interval.ms")
         if number:
             bed.pass_time(16)
+    bed.end_production()
 
 
 @scenario("F4")
