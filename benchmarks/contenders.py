@@ -54,6 +54,11 @@ ALL = [
         is_reference=True, checked=frozenset({"state"}),
     ),
     Contender(
+        "python", "Python, hand-written transactional loop", EXACTLY,
+        f"{_TX}, our decoder and client settings; no handler, validation, headers, or answer to any error",
+        "handwritten", quick=False,
+    ),
+    Contender(
         "java", "Java, hand-written transactional loop", EXACTLY,
         f"{_TX}, `retry.backoff.ms` 5, state in a compacted topic", "java", {"main": "TransactionalLoop"},
     ),
