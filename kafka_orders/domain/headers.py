@@ -12,8 +12,9 @@ from typing import NamedTuple
 from kafka_orders.domain.fingerprint import Failure
 
 Headers = list[tuple[str, bytes | None]]
-#: A record's place in its order's chain: (topic, partition, offset) of the order, and the record's retryCount.
-Link = tuple[str, int, int, int]
+#: A record's place in its order's chain: (topic, partition, offset) of the order, the record's retryCount, and
+#: which replay of a dead letter it belongs to (0: none, it came from the order itself).
+Link = tuple[str, int, int, int, int]
 
 # What follows `#:` stands in docs/reference/headers.md too.
 #: Which retry this record waits for, 1 to MAX_RETRIES; on a dead letter: the retries made, 0 if none.
@@ -50,10 +51,12 @@ CONSUMER_GROUP = "x-consumer-group"
 REPLAY_ID = "x-replay-id"
 #: How often it was sent back; kept as it came.
 REPLAY_COUNT = "x-replay-count"
+#: The dead letter that was sent back, as topic/partition/offset; kept, so that its status can follow it.
+REPLAY_OF = "x-replay-of"
 #: The trace context (W3C) of whoever sent the order; forwarded, once.
 TRACEPARENT = "traceparent"
 
-REPLAY_HEADERS = frozenset({REPLAY_ID, REPLAY_COUNT})
+REPLAY_HEADERS = frozenset({REPLAY_ID, REPLAY_COUNT, REPLAY_OF})
 #: Longest `error` header in bytes.
 ERROR_BYTES = 1024
 #: Longest `x-exception-stacktrace` header in bytes.
@@ -61,6 +64,11 @@ STACK_BYTES = 4096
 #: Digits of the largest retry count we believe a stranger.
 _COUNT_DIGITS = 3
 _OFFSET_DIGITS = 19
+
+
+def next_hop(link: Link) -> Link:
+    """Return the link of the retry that follows, if the record fails once more."""
+    return *link[:3], link[3] + 1, link[4]
 
 
 class Origin(NamedTuple):
@@ -85,6 +93,14 @@ class Journey(NamedTuple):
     group: str
     due_ms: int | None = None
     after_ms: int | None = None
+
+
+class Replayed(NamedTuple):
+    """What a replayed record tells: its dead letter (topic/partition/offset), the job, and the replay's number."""
+
+    letter: str
+    job: str
+    number: int
 
 
 def text(headers: Iterable[tuple[str, bytes | str | None]] | None, name: str) -> str | None:
@@ -120,6 +136,19 @@ def retry_after(headers: Iterable[tuple[str, bytes | str | None]] | None) -> int
 def first_failed_at(headers: Iterable[tuple[str, bytes | str | None]] | None) -> int | None:
     """Return when the record failed first, in epoch milliseconds."""
     return number(headers, FIRST_FAILED_AT, 15)
+
+
+def replay_count(headers: Iterable[tuple[str, bytes | str | None]] | None) -> int:
+    """Return how often a record's order was replayed; 0 where that is missing or absurd."""
+    return number(headers, REPLAY_COUNT, _COUNT_DIGITS) or 0
+
+
+def replay_of(headers: Headers) -> Replayed | None:
+    """Return which dead letter a record is the replay of, or None for any other record."""
+    if not any(name == REPLAY_OF for name, _ in headers):
+        return None
+    letter = text(headers, REPLAY_OF)
+    return Replayed(letter, text(headers, REPLAY_ID) or "", replay_count(headers)) if letter else None
 
 
 def origin(headers: Iterable[tuple[str, bytes | str | None]] | None) -> Origin | None:

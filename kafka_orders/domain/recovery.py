@@ -11,7 +11,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 
 from kafka_orders.domain.errors import StateMismatchError
-from kafka_orders.domain.headers import Link
+from kafka_orders.domain.headers import Link, next_hop
 from kafka_orders.domain.records import Progress, Slot
 
 _WAY_OUT = (
@@ -84,14 +84,15 @@ def doubt(progress: Progress, parents: Iterable[tuple[int, Link]], retries: Set[
     figure of the progress has to be found below ``next_offset``, and no child of a record at or beyond it.
     """
     handled = retried = died = 0
-    latest: dict[tuple[str, int, int], int] = {}
-    for *origin, count in retries:
-        latest[tuple(origin)] = max(count, latest.get(tuple(origin), 0))  # type: ignore[index, arg-type]
+    latest: dict[tuple[str, int, int, int], int] = {}
+    for *origin, count, replay in retries:
+        chain = (*origin, replay)
+        latest[chain] = max(count, latest.get(chain, 0))  # type: ignore[index, arg-type]
     for offset, link in parents:
-        was_retried, was_dead = (*link[:3], link[3] + 1) in retries, link in dead
+        was_retried, was_dead = next_hop(link) in retries, link in dead
         if offset < progress.next_offset:
             handled, retried, died = handled + 1, retried + was_retried, died + was_dead
-        elif latest.get(link[:3], 0) > link[3] or was_dead:
+        elif latest.get((*link[:3], link[4]), 0) > link[3] or was_dead:
             return f"record {offset} beyond it has been {'found dead' if was_dead else 'retried'} already"
     found, told = (handled, retried, died), (progress.handled, progress.retried, progress.dead)
     names = "handled, retried and dead"

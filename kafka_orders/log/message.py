@@ -38,8 +38,9 @@ def origin_of(message: Message) -> headers.Origin:
 
 def link_of(message: Message) -> Link:
     """Return the place of a retry or dead letter record in its order's chain."""
-    came = origin_of(message)
-    return came.topic, came.partition, came.offset, headers.retry_count(headers_of(message))
+    came, held = origin_of(message), headers_of(message)
+    replayed = headers.replay_of(held)
+    return came.topic, came.partition, came.offset, headers.retry_count(held), replayed.number if replayed else 0
 
 
 def append_time_ms(message: Message) -> int | None:

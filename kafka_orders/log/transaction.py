@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -48,7 +49,10 @@ _LISTEN_SECONDS = 1.0
 
 
 class OutRecord(NamedTuple):
-    """A record to write. ``spare`` names headers to drop, one after the other, where it is too large."""
+    """A record to write. ``spare`` names headers to drop, one after the other, where it is too large.
+
+    ``told`` is given its place (topic/partition/offset) before the commit, by a producer that ``tells_time``.
+    """
 
     topic: str
     partition: int | None
@@ -56,6 +60,7 @@ class OutRecord(NamedTuple):
     value: bytes | None
     headers: Headers | None = None
     spare: Sequence[str] = ()
+    told: Callable[[str], None] | None = None
 
 
 class Offset(NamedTuple):
@@ -128,8 +133,13 @@ class TransactionalProducer:
             if self._current is not None:
                 self._current.poll(0)
 
-    def transact(self, records: Iterable[OutRecord], offsets: Sequence[Offset], token: GroupToken) -> float:
+    def transact(
+        self, records: Iterable[OutRecord], offsets: Sequence[Offset] = (), token: GroupToken | None = None,
+        then: Callable[[], Iterable[OutRecord]] = tuple,
+    ) -> float:  # fmt: skip
         """Write ``records`` and commit ``offsets``, all or nothing. Return the seconds the end took.
+
+        ``then`` yields more records once the broker has the first ones, and has told their places.
 
         Raises:
             TransactionFailedError: the outcome is not known to be a commit. The producer is suspect now: call
@@ -147,12 +157,16 @@ class TransactionalProducer:
             for record in records:  # 4. route, 5. write
                 self._produce(producer, record)
             self._flush(producer)  # 6. flush, then send offsets
+            for record in then():
+                self._produce(producer, record)
+            self._flush(producer)
             started = time.monotonic()
-            send = [TopicPartition(one.topic, one.partition, one.next_offset) for one in offsets]
-            _send_offsets(producer, send, token)
+            if token is not None:
+                send = [TopicPartition(one.topic, one.partition, one.next_offset) for one in offsets]
+                _send_offsets(producer, send, token)
             self._commit(producer, started)  # 7. commit
         except ClientFailure as raised:
-            raise self._failed(self._aborted(producer, raised), offsets, token.group) from raised
+            raise self._failed(self._aborted(producer, raised), offsets, token.group if token else "") from raised
         took = time.monotonic() - started
         if took >= SUSPECT_SECONDS:
             self._suspect = f"ending the transaction took {took * 1000:.0f} ms"
@@ -162,7 +176,7 @@ class TransactionalProducer:
         partition, spare, told = (
             -1 if record.partition is None else record.partition,
             record.spare,
-            self._delivered,
+            self._delivered if record.told is None else partial(self._placed, record.told),
         )
         headers: Any = record.headers or []
         while True:
@@ -185,6 +199,11 @@ class TransactionalProducer:
             self._unsent.add(str(message.topic()))
         elif message.timestamp()[0] == 2:  # TIMESTAMP_LOG_APPEND_TIME: the broker's own clock
             self.broker_time = (message.timestamp()[1], time.monotonic())
+
+    def _placed(self, told: Callable[[str], None], error: KafkaError | None, message: Message) -> None:
+        self._delivered(error, message)
+        if error is None:
+            told(f"{message.topic()}/{message.partition()}/{message.offset()}")
 
     def _flush(self, producer: Producer) -> None:
         """Without the flush first, the end meets CONCURRENT_TRANSACTIONS and waits retry.backoff.ms."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from kafka_orders.domain.errors import UncommittableError
 from kafka_orders.domain.fingerprint import Failure
-from kafka_orders.domain.headers import Origin
+from kafka_orders.domain.headers import Origin, Replayed
 from kafka_orders.domain.policy import Dead, Decision
 from kafka_orders.domain.records import Slot
 from kafka_orders.log.consumer import ConsumerLostError
@@ -55,6 +55,8 @@ class SlotBatch:
     skipped: int = 0
     #: Key of the order and what its handler returned, for the output topic.
     results: list[tuple[bytes | None, bytes]] = field(default_factory=list)
+    #: Replays of dead letters that have come to a good end.
+    resolved: list[Replayed] = field(default_factory=list)
 
     @property
     def processed(self) -> int:
@@ -104,6 +106,10 @@ class Batch:
     def results(self) -> Iterator[tuple[bytes | None, bytes]]:
         """Yield the results of the batch's handlers, in the order of each partition."""
         return (result for part in self.slots.values() for result in part.results)
+
+    def resolved(self) -> Iterator[Replayed]:
+        """Yield the replays of dead letters that this batch brings to a good end."""
+        return (replay for part in self.slots.values() for replay in part.resolved)
 
     def starts(self) -> frozenset[tuple[Slot, int]]:
         """Return where each part begins: the identity of a batch that is tried again."""

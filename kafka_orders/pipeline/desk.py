@@ -103,7 +103,7 @@ class Desk:
         self.message: Message | None = None
         self.thread = 0
         self.routed: Routed | None = None
-        self._source_is_retry = source_is_retry
+        self.source_is_retry = source_is_retry
         self._to_retry, self._to_dlq, self._wall_clock = to_retry, to_dlq, wall_clock
         self._error: tuple[BaseException, Stage] | None = None
         self.open()
@@ -129,12 +129,12 @@ class Desk:
         """Return what a handler may know of the record at hand beside the order."""
         message = self.at_hand
         held = headers_of(message)
-        origin = self._origin(message, held if self._source_is_retry else [])
+        origin = self._origin(message, held if self.source_is_retry else [])
         return Meta(message.key(), tuple(held), origin, self.retries(message))
 
     def retries(self, message: Message) -> int:
         """Return the retries a record has behind it; on the orders topic a stranger's header says nothing."""
-        return headers.retry_count(headers_of(message)) if self._source_is_retry else 0
+        return headers.retry_count(headers_of(message)) if self.source_is_retry else 0
 
     def failed(self, message: Message, error: BaseException, stage: Stage) -> Routed:
         """Return where a failed record goes, having called the app's send function for it.
@@ -163,7 +163,7 @@ class Desk:
         """Record the outcome of the record at hand; a later call replaces an earlier one."""
         message = self.at_hand
         now = int(self._wall_clock() * 1000)
-        held = headers_of(message) if self._source_is_retry else []
+        held = headers_of(message) if self.source_is_retry else []
         self.routed = Routed(
             message,
             self._origin(message, held),

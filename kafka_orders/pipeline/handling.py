@@ -6,10 +6,11 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
+from kafka_orders.domain import headers
 from kafka_orders.domain.errors import InvalidOrderError
 from kafka_orders.domain.fingerprint import Stage
 from kafka_orders.domain.order import Read
-from kafka_orders.log.message import Message, offset_of, slot_of
+from kafka_orders.log.message import Message, headers_of, offset_of, slot_of
 from kafka_orders.pipeline.alarm import Alarm
 from kafka_orders.pipeline.batch import SAMPLE, Batch, Counted, SlotBatch
 from kafka_orders.pipeline.desk import Desk
@@ -39,12 +40,20 @@ class Handling:
             handled = self._run(records, part, batch.sample, alarm)
             last = offset_of(records[handled - 1])
             part.next_offset, batch.latest = last + 1, (slot, last)
+            if self._desk.source_is_retry:
+                self._resolve(records[:handled], part)
             done += handled
             if alarm.rung:
                 break
         self._desk.message = None
         batch.size += done
         return done
+
+    def _resolve(self, records: list[Message], part: SlotBatch) -> None:
+        """Note which of the records are replays of dead letters that came to a good end."""
+        failed = {id(one.message) for one in part.routed[-len(records) :]}
+        replays = (headers.replay_of(headers_of(one)) for one in records if id(one) not in failed)
+        part.resolved += filter(None, replays)
 
     def _run(self, records: list[Message], part: SlotBatch, sample: list[Counted], alarm: Alarm) -> int:
         desk, values, routed = self._desk, part.values, part.routed

@@ -88,4 +88,4 @@ class Repair:
     def _parents(self, slot: Slot, log: dict[Slot, Bounds]) -> Iterator[tuple[int, Link]]:
         for message in self._read(log):
             offset = offset_of(message)
-            yield offset, (*slot, offset, 0) if slot.topic == self.settings.topic else link_of(message)
+            yield offset, (*slot, offset, 0, 0) if slot.topic == self.settings.topic else link_of(message)

@@ -80,7 +80,9 @@ def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, s
     """
     story = Story(role)
     handling, desk, results = job.handling(settings, role)
-    written = (settings.retry_topic, settings.dlq_topic, settings.averages_topic, settings.output_topic)
+    written = [settings.retry_topic, settings.dlq_topic, settings.averages_topic, settings.output_topic]
+    if role == "retry":
+        written.append(settings.dlq_status_topic)
     cluster = reach(settings, stop, story.waiting, needed=[_topic(role, settings), *written])
     results.most_bytes = cluster.most_result_bytes
     for complaint in cluster.complaints:
@@ -173,4 +175,5 @@ class _Assembly:
         return Router(
             group, settings.policy, settings.retry_topic, settings.dlq_topic, settings.averages_topic,
             partitions[settings.retry_topic], partitions[settings.averages_topic], settings.output_topic,
+            settings.dlq_status_topic,
         )  # fmt: skip

@@ -9,6 +9,7 @@ from kafka_orders.domain import headers
 from kafka_orders.domain.headers import Journey
 from kafka_orders.domain.policy import Dead, RetryPolicy, retry_partition
 from kafka_orders.domain.records import dump_progress, progress_key
+from kafka_orders.domain.standing import FAILED_AGAIN, RESOLVED, ended
 from kafka_orders.log.message import headers_of
 from kafka_orders.log.transaction import OutRecord
 from kafka_orders.pipeline.batch import Batch, Routed
@@ -30,6 +31,7 @@ class Router:
     retry_partitions: int
     averages_partitions: int
     output_topic: str = ""
+    status_topic: str = ""
 
     def records(self, batch: Batch, changes: Changes, cut: int = 0) -> Iterator[OutRecord]:
         """Yield all records of the batch's transaction; failures without their first ``cut`` spare headers."""
@@ -38,6 +40,12 @@ class Router:
             if cut:
                 failed = failed._replace(headers=headers.without_detail(failed.headers or [], *_SPARE[:cut]))
             yield failed
+            if routed.is_dead and routed.message.topic() == self.retry_topic:
+                replay = headers.replay_of(headers_of(routed.message))
+                if replay is not None:
+                    yield OutRecord(self.status_topic, None, *ended(replay, FAILED_AGAIN, self.group))
+        for replay in batch.resolved():
+            yield OutRecord(self.status_topic, None, *ended(replay, RESOLVED, self.group))
         for result in batch.results():
             yield OutRecord(self.output_topic, None, *result)
         for slot, progress in changes.progress.items():  # 5. write
@@ -49,6 +57,8 @@ class Router:
     def _failed(self, routed: Routed) -> OutRecord:
         message, origin, decision, failure, first, now = routed
         key, held = message.key(), headers_of(message)
+        if held and message.topic() != self.retry_topic:  # there anyone may write: it resolves no dead letter
+            held = headers.without_detail(held, headers.REPLAY_OF)
         if isinstance(decision, Dead):
             journey = Journey(origin, decision.retries, first, now, self.group)
             built = headers.build(held, journey, failure, with_stack=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 from kafka_orders.domain.averages import EMPTY, Tally
 from kafka_orders.domain.errors import InvalidOrderError
-from kafka_orders.domain.headers import Link
+from kafka_orders.domain.headers import Link, next_hop
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.records import OUTCOMES, Progress, Slot
 
@@ -83,15 +83,14 @@ class Audit:
     def record(self, slot: Slot, offset: int, link: Link, value: bytes | None) -> None:
         """Tell of a record of a source partition, and decide what must have become of it."""
         seen = self.slots[slot]
-        topic, partition, first, count = link
-        was_retried = (topic, partition, first, count + 1) in self.retries
+        was_retried = next_hop(link) in self.retries
         if offset >= seen.progress.next_offset:
             # Handled since the snapshot, if a next link is there: then that one is counted, not this.
             seen.dead_since += link in self.dead
             seen.ahead += not was_retried and link not in self.dead
             return
         if was_retried and link in self.dead:
-            self._find(f"{_name(link)} is dead after {count} retries, and was retried once more")
+            self._find(f"{_name(link)} is dead after {link[3]} retries, and was retried once more")
         if was_retried:
             seen.retried += 1
         elif link in self.dead:
@@ -130,12 +129,12 @@ class Audit:
         found = [
             f"{_name(link)} has retry {link[3]} but not retry {link[3] - 1}"
             for link in self.retries
-            if link[3] > 1 and (*link[:3], link[3] - 1) not in self.retries
+            if link[3] > (link[4] == 0) and (*link[:3], link[3] - 1, link[4]) not in self.retries
         ]
         found += [
             f"{_name(link)} died after retry {link[3]}, which is not there"
             for link in self.dead
-            if link[3] > 0 and link not in self.retries
+            if (link[3] or link[4]) and link not in self.retries
         ]
         return shortened(found)
 

@@ -149,7 +149,7 @@ class _Verification:
             slot, offset = slot_of(message), offset_of(message)
             if from_orders:
                 origins.record(slot, offset)
-            link = (*slot, offset, 0) if from_orders else link_of(message)
+            link = (*slot, offset, 0, 0) if from_orders else link_of(message)
             audit.record(slot, offset, link, message.value())
 
     def _read(self, bounds: dict[Slot, Bounds]) -> Iterator[Message]:

@@ -82,9 +82,9 @@ class Origins:
     def links(self, retries: Iterable[Link], dead: Iterable[Link]) -> None:
         """Tell of all links; only first hops count here, the audit checks the later ones."""
         for first, links in ((1, retries), (0, dead)):
-            for topic, partition, offset, count in links:
-                slot = Slot(topic, partition)
-                if topic == self._topic and count == first and not self._is_aside(slot, offset):
+            for topic, partition, offset, count, replay in links:
+                slot, is_first = Slot(topic, partition), count == first and not replay
+                if topic == self._topic and is_first and not self._is_aside(slot, offset):
                     self._alone.add((slot, offset))
 
     def _is_aside(self, slot: Slot, offset: int) -> bool:

@@ -19,8 +19,8 @@ class Story:
 
     def __init__(self) -> None:
         self.values = {0: order(0, "A", 1.0), 1: order(1, "A", 2.0), 2: order(2), 3: b"?", 4: None, 5: order(5)}
-        self.links = [("orders", 0, 1, 1), ("orders", 0, 2, 1)]
-        self.dead = [("orders", 0, 2, 1), ("orders", 0, 3, 0)]
+        self.links = [("orders", 0, 1, 1, 0), ("orders", 0, 2, 1, 0)]
+        self.dead = [("orders", 0, 2, 1, 0), ("orders", 0, 3, 0, 0)]
         self.main = Progress("m", 5, processed=1, retried=2, dead=1, skipped=1)
         self.retry = Progress("r", 2, processed=1, dead=1)
         self.main_shards = {"A": tally([1.0])}
@@ -36,7 +36,7 @@ class Story:
         audit.partition(ORDERS, self.main, self.main_shards, self.log_start)
         audit.partition(RETRY, self.retry, self.retry_shards, 0)
         for offset, value in self.values.items():
-            audit.record(ORDERS, offset, ("orders", 0, offset, 0), value)
+            audit.record(ORDERS, offset, ("orders", 0, offset, 0, 0), value)
         for offset, link in enumerate(self.links):
             audit.record(RETRY, offset, link, self.values.get(link[2], order(link[2], "A", 2.0)))
         return audit.findings()
@@ -73,15 +73,15 @@ def counted_twice(story):
 
 
 def dead_and_retried(story):
-    story.dead.append(("orders", 0, 1, 0))
+    story.dead.append(("orders", 0, 1, 0, 0))
 
 
 def broken_chain(story):
-    story.links.append(("orders", 0, 1, 3))
+    story.links.append(("orders", 0, 1, 3, 0))
 
 
 def orphan_dead_letter(story):
-    story.dead.append(("orders", 0, 1, 2))
+    story.dead.append(("orders", 0, 1, 2, 0))
 
 
 BREAKS = [lost_order, lost_dead_letter, doubled_dead_letter, doubled_retry, counted_twice,
@@ -124,18 +124,18 @@ def test_wrong_averages_are_found_by_the_deep_audit(damage) -> None:
 def test_links_beyond_the_snapshot_are_left_aside() -> None:
     """A failure that was routed after the state was read is no contradiction."""
     story = Story()
-    story.links.append(("orders", 0, 5, 1))
+    story.links.append(("orders", 0, 5, 1, 0))
     assert story.findings() == []
 
 
 def test_a_record_handled_since_the_snapshot_is_counted_where_it_went() -> None:
     """Not waiting any more: its next link waits, or it is dead."""
     audit = Audit(None, Contract())
-    audit.link(("orders", 0, 8, 1), dead=False)
-    audit.link(("orders", 0, 9, 0), dead=True)
+    audit.link(("orders", 0, 8, 1, 0), dead=False)
+    audit.link(("orders", 0, 9, 0, 0), dead=True)
     audit.partition(ORDERS, Progress("m", 7), {}, 7)
     for offset in (7, 8, 9):
-        audit.record(ORDERS, offset, ("orders", 0, offset, 0), b"")
+        audit.record(ORDERS, offset, ("orders", 0, offset, 0, 0), b"")
     assert (audit.slots[ORDERS].ahead, audit.slots[ORDERS].dead_since) == (1, 1)
 
 
@@ -152,6 +152,6 @@ def test_what_retention_removed_is_not_claimed() -> None:
 def test_many_findings_are_shortened() -> None:
     """The first twenty, and how many more."""
     story = Story()
-    story.dead += [("orders", 0, 3, 0)] + [("orders", 7, number, 2) for number in range(50)]
+    story.dead += [("orders", 0, 3, 0, 0)] + [("orders", 7, number, 2, 0) for number in range(50)]
     assert len(story.findings()) < 40
     assert any("more of this kind" in finding for finding in story.findings())

@@ -109,8 +109,8 @@ def test_shards_that_are_fewer_than_what_was_processed_are_refused() -> None:
 def judged(progress: Progress, children=(), dead=(), records=10) -> str:
     """Judge a partition of ten orders; ``children`` and ``dead`` are offsets of those retried or dead."""
     links = [("orders", 2, offset) for offset in range(records)]
-    parents = [(offset, (*link, 0)) for offset, link in enumerate(links)]
-    return doubt(progress, parents, {(*links[one], 1) for one in children}, {(*links[one], 0) for one in dead})
+    parents = [(offset, (*link, 0, 0)) for offset, link in enumerate(links)]
+    return doubt(progress, parents, {(*links[one], 1, 0) for one in children}, {(*links[one], 0, 0) for one in dead})
 
 
 def test_the_log_proves_a_state_whose_every_figure_it_shows() -> None:
@@ -142,9 +142,9 @@ def test_a_torn_transaction_is_not_taken_for_a_moved_offset(progress, children, 
 
 def test_the_child_of_a_retry_is_the_next_retry_or_its_own_death() -> None:
     """In the retry topic a record's own number counts: the same order's other retries are other records."""
-    parents = [(0, ("orders", 2, 7, 1)), (1, ("orders", 2, 7, 2)), (2, ("orders", 2, 8, 3))]
-    dead = {("orders", 2, 8, 3)}
-    retries = {("orders", 2, 7, 1), ("orders", 2, 7, 2), ("orders", 2, 8, 3)}
+    parents = [(0, ("orders", 2, 7, 1, 0)), (1, ("orders", 2, 7, 2, 0)), (2, ("orders", 2, 8, 3, 0))]
+    dead = {("orders", 2, 8, 3, 0)}
+    retries = {("orders", 2, 7, 1, 0), ("orders", 2, 7, 2, 0), ("orders", 2, 8, 3, 0)}
     assert doubt(Progress("g", 3, processed=1, retried=1, dead=1), parents, retries, dead) == ""
     assert doubt(Progress("g", 2, processed=1, retried=1), parents, retries, dead).startswith("record 2 beyond")
 
@@ -188,8 +188,8 @@ def test_another_member_at_work_is_no_mismatch() -> None:
 
 def test_a_retry_with_any_higher_count_is_a_child_beyond_the_state() -> None:
     """`send_to_retry(..., retry_count=2)` by hand writes 3: a torn transaction must not pass for none."""
-    parents = [(0, ("orders", 2, 0, 0)), (1, ("orders", 2, 1, 0))]
+    parents = [(0, ("orders", 2, 0, 0, 0)), (1, ("orders", 2, 1, 0, 0))]
     assert "record 1 beyond it has been retried" in doubt(
-        Progress("g", 1, 1), parents, {("orders", 2, 1, 3)}, set()
+        Progress("g", 1, 1), parents, {("orders", 2, 1, 3, 0)}, set()
     )
     assert not doubt(Progress("g", 1, 1), parents, set(), set())

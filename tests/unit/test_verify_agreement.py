@@ -52,7 +52,7 @@ def test_state_of_a_partition_that_is_gone_is_found() -> None:
 def origins(retries=(), dead=(), records=range(2, 6)):
     """Offsets 2 to 5 are read, 6 and 7 are younger orders, from 8 on there is nothing."""
     found = Origins("orders", {ORDERS: Bounds(2, 6)}, {ORDERS: Bounds(2, 8)})
-    found.links([("orders", 0, *link) for link in retries], [("orders", 0, *link) for link in dead])
+    found.links([("orders", 0, *link, 0) for link in retries], [("orders", 0, *link, 0) for link in dead])
     for offset in records:
         found.record(ORDERS, offset)
     return found.findings()
@@ -83,7 +83,7 @@ def test_a_link_from_beyond_the_log_is_found() -> None:
 def test_a_link_from_an_unknown_partition_is_found_and_many_are_shortened() -> None:
     """A partition that the topic does not have."""
     found = Origins("orders", {ORDERS: Bounds(0, 1)}, {ORDERS: Bounds(0, 1)})
-    found.links([], [("orders", 7, number, 0) for number in range(50)])
+    found.links([], [("orders", 7, number, 0, 0) for number in range(50)])
     assert "order orders/7/0 " in found.findings()[0]
     assert found.findings()[-1] == "... and 30 more of this kind"
     assert len(found.findings()) == 21
@@ -92,7 +92,7 @@ def test_a_link_from_an_unknown_partition_is_found_and_many_are_shortened() -> N
 def test_another_topics_links_are_none_of_its_business() -> None:
     """A stranger's record in the retry topic is its own origin."""
     found = Origins("orders", {ORDERS: Bounds(0, 1)}, {ORDERS: Bounds(0, 1)})
-    found.links([("retry", 0, 9, 1)], [("elsewhere", 0, 9, 0)])
+    found.links([("retry", 0, 9, 1, 0)], [("elsewhere", 0, 9, 0, 0)])
     assert found.findings() == []
 
 

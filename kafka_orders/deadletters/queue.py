@@ -1,0 +1,116 @@
+"""The dead letter queue, opened for looking: one bounded scan is what all tools are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from kafka_orders.deadletters.book import Book
+from kafka_orders.deadletters.letters import Dialect, Letter, ours
+from kafka_orders.deadletters.selection import Decode, Selection
+from kafka_orders.domain.errors import SettingsError
+from kafka_orders.domain.records import Slot
+from kafka_orders.domain.recovery import Bounds
+from kafka_orders.domain.settings import Settings
+from kafka_orders.log.admin import Admin
+from kafka_orders.log.reader import Reader
+from kafka_orders.pipeline.startup import readers
+
+#: Told of what is read, with the records expected and, then, how many more are done.
+Progressed = Callable[[str, int, int], None]
+
+_ANSWER_SECONDS = 30.0
+_TELL_EVERY = 1000
+
+
+@dataclass(slots=True)
+class Scan:
+    """How far a scan came. ``complete``: every dead letter that was there at its beginning was looked at."""
+
+    ends: dict[Slot, int] = field(default_factory=dict)
+    looked_at: int = 0
+    found: int = 0
+    complete: bool = False
+
+
+@dataclass(slots=True)
+class Queue:
+    """One dead letter topic of a pipeline, ours or another system's, and what became of its letters."""
+
+    settings: Settings
+    topic: str
+    decode: Decode
+    admin: Admin
+    reader: Reader
+    book: Book
+    dialects: tuple[Dialect, ...] = (ours,)
+    progress: Progressed = lambda _what, _total, _more: None
+    scan: Scan = field(default_factory=Scan)
+
+    def ends(self) -> dict[Slot, Bounds]:
+        """Return the bounds of the topic as they are now."""
+        return self.admin.bounds(self.admin.slots(self.topic))
+
+    def letters(self, wanted: Selection, bounds: dict[Slot, Bounds] | None = None) -> Iterator[Letter]:
+        """Yield the dead letters that ``wanted`` selects, of those that are there now or within ``bounds``.
+
+        Each partition in its order, partitions mixed. What became of them is refreshed first. :attr:`scan` tells
+        afterwards whether all were looked at.
+
+        Raises:
+            BrokerError: the topic does not exist, or may not be read.
+            SettingsError: an id is another topic's.
+        """
+        self.book.refresh()
+        bounds = self._narrowed(wanted, bounds or self.ends())
+        scan = self.scan = Scan({slot: one.end for slot, one in bounds.items()})
+        tests, topic, standing = wanted.tests(self.decode, self.settings.group_by), self.topic, self.book.of
+        self.progress(topic, sum(max(0, one.end - one.start) for one in bounds.values()), 0)
+        for number, record in enumerate(self.reader.read(bounds), 1):
+            if number % _TELL_EVERY == 0:
+                self.progress(topic, 0, _TELL_EVERY)
+            scan.looked_at = number
+            letter = Letter(record, standing(topic, record.partition() or 0, record.offset() or 0), self.dialects)
+            if all(test(letter) for test in tests):
+                scan.found += 1
+                yield letter
+                if scan.found == wanted.limit:
+                    return
+        scan.complete = True
+
+    def _narrowed(self, wanted: Selection, bounds: dict[Slot, Bounds]) -> dict[Slot, Bounds]:
+        """Return the part of the topic that ids name: a million need not be read to show one."""
+        if not wanted.ids:
+            return bounds
+        places: dict[Slot, list[int]] = {}
+        for topic, partition, offset in wanted.ids:
+            if topic != self.topic:
+                raise SettingsError(
+                    f"{topic}/{partition}/{offset} is not in {self.topic}; name its topic with --topic"
+                )
+            places.setdefault(Slot(topic, partition), []).append(offset)
+        return {
+            slot: Bounds(max(bounds[slot].start, min(found)), min(bounds[slot].end, max(found) + 1))
+            for slot, found in places.items()
+            if slot in bounds
+        }
+
+    def again(self, letter: Letter) -> Letter:
+        """Return the letter with what became of it by now."""
+        return replace(letter, standing=self.book.standing(letter.id))
+
+
+@contextmanager
+def open_queue(
+    settings: Settings, decode: Decode, *, topic: str = "", dialects: tuple[Dialect, ...] = (ours,),
+    progress: Progressed = lambda _what, _total, _more: None,
+) -> Iterator[Queue]:  # fmt: skip
+    """Open a dead letter topic, by default the pipeline's own, once a broker has answered.
+
+    Raises:
+        NoBrokerError: nobody answers in time, or the login is refused.
+    """
+    with readers(settings, _ANSWER_SECONDS) as (admin, reader):
+        book = Book(admin, reader, settings.dlq_status_topic)
+        yield Queue(settings, topic or settings.dlq_topic, decode, admin, reader, book, dialects, progress)
