@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kafka_orders.cli.dlq_replay import discard, replay, restore
 from kafka_orders.cli.options import with_settings
 from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.avro import format_of
@@ -13,6 +14,10 @@ from kafka_orders.programs import run_dlq_viewer
 @click.group()
 def dlq() -> None:
     """Look at what died, and why."""
+
+
+for command in (discard, replay, restore):
+    dlq.add_command(command)
 
 
 @dlq.command()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from kafka_orders.deadletters.book import Book
 from kafka_orders.deadletters.letters import Dialect, Letter, ours
 from kafka_orders.deadletters.selection import Decode, Selection
-from kafka_orders.domain.errors import SettingsError
+from kafka_orders.domain.errors import KafkaOrdersError, SettingsError
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.recovery import Bounds
 from kafka_orders.domain.settings import Settings
@@ -78,6 +78,19 @@ class Queue:
                 if scan.found == wanted.limit:
                     return
         scan.complete = True
+
+    def require(self, wanted: Selection) -> None:
+        """Check that each dead letter that is named by its id is there.
+
+        Raises:
+            KafkaOrdersError: one is not.
+        """
+        found = {letter.id for letter in self.letters(Selection(ids=wanted.ids))} if wanted.ids else set()
+        if missing := [str(one) for one in wanted.ids if one not in found]:
+            raise KafkaOrdersError(
+                f"there is no dead letter {', '.join(missing[:5])}: never written, or removed by retention;"
+                " nothing was changed"
+            )
 
     def _narrowed(self, wanted: Selection, bounds: dict[Slot, Bounds]) -> dict[Slot, Bounds]:
         """Return the part of the topic that ids name: a million need not be read to show one."""

@@ -57,12 +57,16 @@ class Admin:
                 return answer
             self._patience.wait(what, why)
 
-    def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
-        """Return the number of partitions of each of the topics that exist."""
+    def partition_counts(self, topics: Iterable[str] | None = None) -> dict[str, int]:
+        """Return the number of partitions of each of the topics that exist; of all by default."""
 
         def question(client: AdminClient) -> dict[str, int]:
             found = client.list_topics(timeout=_REQUEST_SECONDS).topics
-            return {name: len(found[name].partitions) for name in topics if name in found}
+            return {
+                name: len(found[name].partitions)
+                for name in (found if topics is None else topics)
+                if name in found
+            }
 
         return self.ask("list topics", question)
 

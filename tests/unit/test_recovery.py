@@ -110,7 +110,9 @@ def judged(progress: Progress, children=(), dead=(), records=10) -> str:
     """Judge a partition of ten orders; ``children`` and ``dead`` are offsets of those retried or dead."""
     links = [("orders", 2, offset) for offset in range(records)]
     parents = [(offset, (*link, 0, 0)) for offset, link in enumerate(links)]
-    return doubt(progress, parents, {(*links[one], 1, 0) for one in children}, {(*links[one], 0, 0) for one in dead})
+    return doubt(
+        progress, parents, {(*links[one], 1, 0) for one in children}, {(*links[one], 0, 0) for one in dead}
+    )
 
 
 def test_the_log_proves_a_state_whose_every_figure_it_shows() -> None:

@@ -1,0 +1,96 @@
+"""A run of a tool over dead letters is a job: it has an id, an author, a reason and a history."""
+
+from __future__ import annotations
+
+import getpass
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from kafka_orders.deadletters.book import Book
+from kafka_orders.deadletters.queue import Queue
+from kafka_orders.deadletters.selection import Selection
+from kafka_orders.domain.errors import KafkaOrdersError, RefusedError
+from kafka_orders.domain.records import Slot
+from kafka_orders.domain.recovery import Bounds
+from kafka_orders.domain.standing import JobRecord, dump, job_key
+from kafka_orders.log.transaction import OutRecord
+
+#: Events of a job's history that are kept.
+_EVENTS = 50
+
+RUNNING, DONE, CANCELLED, TAKEN_OVER = "running", "done", "cancelled", "taken over"
+
+
+def begun(action: str, queue: Queue, wanted: Selection, reason: str, options: Mapping[str, Any]) -> JobRecord:
+    """Return a new job over what is in the topic now: what dies because of it is not its own business."""
+    ends = {str(slot): bounds.end for slot, bounds in queue.ends().items()}
+    job = f"{time.strftime('%y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
+    made = JobRecord(job, action, author(), reason, selection=wanted.as_dict(), options=dict(options), ends=ends)
+    return moved(made, RUNNING)
+
+
+def author() -> str:
+    """Return who runs this process, as far as the machine tells."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user id, as in some containers
+        return ""
+
+
+def moved(job: JobRecord, state: str) -> JobRecord:
+    """Return the job in another state, and that in its history."""
+    event = [int(time.time() * 1000), state, job.done]
+    return replace(job, state=state, history=[*job.history, event][-_EVENTS:])
+
+
+def bounds_of(job: JobRecord, now: Mapping[Slot, Bounds]) -> dict[Slot, Bounds]:
+    """Return the part of the topic that a job is about: what was there when it began, and still is."""
+    return {slot: Bounds(one.start, min(one.end, job.ends.get(str(slot), 0))) for slot, one in now.items()}
+
+
+def record_of(topic: str, job: JobRecord) -> OutRecord:
+    """Return the record that keeps a job."""
+    return OutRecord(topic, None, job_key(job.id), dump(job))
+
+
+def take_over(topic: str, job: JobRecord, book: Book) -> list[OutRecord]:
+    """Return the records that begin a replay: its own, and the end of every other that has not ended."""
+    others = [one for one in book.jobs.values() if one.state == RUNNING and one.id != job.id]
+    return [record_of(topic, moved(one, TAKEN_OVER)) for one in others] + [record_of(topic, job)]
+
+
+def check_ours(job: JobRecord, book: Book) -> None:
+    """Check that no later replay took over.
+
+    Raises:
+        RefusedError: one did.
+    """
+    held = book.jobs.get(job.id)
+    if held is not None and held.state == TAKEN_OVER:
+        raise RefusedError(
+            f"another replay took over from {job.id}, which had sent {job.done}; nothing was sent twice."
+            f" What is left is the other's; `kafka-orders dlq replay --resume {job.id}` would take over again"
+        )
+
+
+def to_resume(name: str, jobs: Iterable[JobRecord]) -> JobRecord:
+    """Return the replay to go on with: the one named, or the ``latest`` that did not come to its end.
+
+    Raises:
+        KafkaOrdersError: there is none, or it has come to its end.
+    """
+    replays = sorted((one for one in jobs if one.action == "replay"), key=lambda one: one.id)
+    if name != "latest":
+        found = next((one for one in replays if one.id == name), None)
+        if found is None:
+            raise KafkaOrdersError(f"there is no replay {name}; `kafka-orders dlq stats` lists those there were")
+    else:
+        found = next((one for one in reversed(replays) if one.state != DONE), None)
+        if found is None:
+            raise KafkaOrdersError("there is no replay to resume: each came to its end")
+    if found.state == DONE:
+        raise KafkaOrdersError(f"replay {found.id} came to its end: {found.done} were sent")
+    return found
