@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from kafka_orders.deadletters.hand import taken
+from kafka_orders.deadletters.jobs import begun
+from kafka_orders.deadletters.queue import open_queue
+from kafka_orders.deadletters.replay import Options, Replay
+from kafka_orders.deadletters.selection import Selection
+from kafka_orders.domain.standing import NOTHING_DONE
 from kafka_orders.formats.avro import order_format
+from kafka_orders.pipeline.stop import Stop
 from kafka_orders.views.verify import verify
 from tests.support.deadletters import accept, die, refuse, replays, standings, statuses, work
 from tests.support.pipeline import ROOT, Pipeline
@@ -72,19 +81,14 @@ def test_killed_twenty_times_pressed_twice_and_run_by_two_each_is_sent_once(line
     """By identity, of 10,000; also where the second one takes over from the first."""
     count, chance = 10_000, random.Random(7)
     die(line, count)
-    topic = line.settings().dlq_status_topic
     for number in range(20):
-        before = len(read_all(line.bootstrap, topic))
-        tool = start(line, "replay", "--rate", "1500")
-        if number % 4 == 3:
-            other = start(line, "replay", "--rate", "1500")
-        eventually(lambda before=before: len(read_all(line.bootstrap, topic)) > before + 1, 60, "it sends")
+        before = statuses(line)["replaying"]
+        tools = [start(line, "replay", "--rate", "400") for _ in range(1 + (number % 4 == 3))]
+        eventually(lambda before=before: statuses(line)["replaying"] > before, 60, "it sends")
         time.sleep(chance.uniform(0, 0.15))  # a random moment, not a wait
-        tool.kill()
-        tool.communicate()
-        if number % 4 == 3:
-            other.kill()
-            other.communicate()
+        for tool in tools:
+            tool.kill()
+            tool.communicate()
     sent = replays(line)
     assert sent
     assert max(sent.values()) == 1
@@ -112,18 +116,25 @@ def test_the_rate_is_held(line: Pipeline) -> None:
     assert (times[-1] - times[0]) / 1000 == pytest.approx(1_190 / 200, rel=0.05)
 
 
-def test_a_discard_does_not_end_a_replay_that_runs(line: Pipeline) -> None:
-    """It takes the epoch; the replay looks again and goes on with what is still open."""
-    die(line, 400)
-    tool = start(line, "replay", "--rate", "80")
-    eventually(lambda: statuses(line)["replaying"] > 20, 60, "it sends")
-    last = max(message.offset() for message in read_all(line.bootstrap, line.settings().dlq_topic))
-    name = f"{line.settings().dlq_topic}/{{}}/{last}"
-    held = {(m.partition(), m.offset()) for m in read_all(line.bootstrap, line.settings().dlq_topic)}
-    partition = next(number for number, offset in held if offset == last)
-    dlq(line, "discard", "--id", name.format(partition), "--reason", "a test order")
-    assert tool.wait(60) == 0, tool.communicate()
-    assert statuses(line) == {"replaying": 399, "discarded": 1}
+def test_a_discard_does_not_end_a_replay_and_ctrl_c_does(line: Pipeline) -> None:
+    """It takes the epoch; the replay looks again and goes on with what is still open, until it is cancelled."""
+    die(line, 600)
+    tool = start(line, "replay", "--rate", "20")
+    eventually(lambda: statuses(line)["replaying"] > 10, 60, "it sends")
+    topic, sent = line.settings().dlq_topic, standings(line)
+    names = [f"{topic}/{one.partition()}/{one.offset()}" for one in read_all(line.bootstrap, topic)]
+    name = [one for one in names if one not in sent][-1]
+    (row,) = dlq(line, "discard", "--id", name, "--reason", "a test order")
+    assert row["sent"] == 1
+    before = statuses(line)["replaying"]
+    eventually(lambda: statuses(line)["replaying"] > before, 30, "it goes on")
+    tool.send_signal(signal.SIGINT)
+    (told, _), code = tool.communicate(), tool.returncode
+    assert (code, json.loads(told)["state"]) == (130, "cancelled")
+    left = 599 - statuses(line)["replaying"]
+    assert left > 0
+    assert dlq(line, "replay")[0]["sent"] == left
+    assert statuses(line) == {"replaying": 599, "discarded": 1}
     assert max(replays(line).values()) == 1
 
 
@@ -170,9 +181,9 @@ def test_wrong_names_are_said(line: Pipeline) -> None:
     die(line, 1)
     where = line.settings().dlq_topic
     for words, code, said in (
-        (("--id", "nonsense"), 2, "topic/partition/offset"),
+        (("--id", "nonsense"), 2, "TOPIC/PARTITION/OFFSET"),
         (("--id", f"{where}/0/999"), 1, "there is no dead letter"),
-        (("--id", "elsewhere/0/0"), 2, "--topic elsewhere"),
+        (("--id", "elsewhere/0/0"), 2, "name its topic with --topic"),
         (("--group", "0123456789abcdef"), 1, "no dead letter is of group"),
         (("--resume", "latest"), 1, "no replay to resume"),
         (("--resume", "x"), 1, "there is no replay x"),
@@ -183,3 +194,16 @@ def test_wrong_names_are_said(line: Pipeline) -> None:
         done = line.run("dlq", "replay", *words)
         assert (done.returncode, said in done.stderr) == (code, True), (words, done)
     assert statuses(line) == {}
+
+
+def test_the_reading_after_the_epoch_is_what_keeps_them_single(line: Pipeline) -> None:
+    """The mutation check: a hand that trusts what it read before sends the letters again."""
+    die(line, 20)
+    settings, wanted = line.settings(), Selection()
+    with open_queue(settings, order_format().decode) as queue, taken(queue, Stop(), print) as hand:
+        stale = SimpleNamespace(jobs={}, standing=lambda _letter: NOTHING_DONE, refresh=lambda: None)
+        for book in (hand.book, stale):
+            hand.book = book  # type: ignore[assignment]
+            job = begun("replay", queue, wanted, "", {})
+            Replay(queue, hand, job, Options(), Stop()).run()
+    assert set(replays(line).values()) == {2}
