@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from kafka_orders.cli.dlq_replay import discard, replay, restore
+from kafka_orders.cli.dlq_views import groups, list_, note, show, stats_
 from kafka_orders.cli.options import with_settings
 from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.avro import format_of
@@ -16,7 +17,7 @@ def dlq() -> None:
     """Look at what died, and why."""
 
 
-for command in (discard, replay, restore):
+for command in (discard, groups, list_, note, replay, restore, show, stats_):
     dlq.add_command(command)
 
 

@@ -27,6 +27,7 @@ from kafka_orders.domain.errors import EXIT_INTERRUPTED, KafkaOrdersError, Setti
 from kafka_orders.domain.settings import Settings
 from kafka_orders.domain.standing import DISCARDED, OPEN, JobRecord
 from kafka_orders.local.progress import Bar
+from kafka_orders.pipeline.heap import settled_heap
 from kafka_orders.pipeline.roles import Job
 from kafka_orders.pipeline.stop import Stop
 
@@ -96,6 +97,7 @@ def replay(
 def opened(settings: Settings, job: Job, topic: str, *, quiet: bool) -> Iterator[tuple[Queue, Bar]]:
     """Open a dead letter topic with a progress bar on stderr."""
     with (
+        settled_heap(),
         Bar("reading", 0, shown=not quiet, bytes_=False) as bar,
         open_queue(settings, job.decode, topic=topic, progress=bar.stage) as queue,
     ):

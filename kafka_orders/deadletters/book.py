@@ -34,7 +34,8 @@ class Book:
     topic: str
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     notes: dict[str, Note] = field(default_factory=dict)
-    _standings: dict[bytes, Standing] = field(default_factory=dict)
+    #: By topic and partition, then offset.
+    _standings: dict[Slot, dict[int, Standing]] = field(default_factory=dict)
     _read_to: dict[Slot, int] = field(default_factory=dict)
     _alike: dict[bytes, Standing] = field(default_factory=dict)
 
@@ -56,19 +57,22 @@ class Book:
     def _take(self, message: Message) -> None:
         key, value = message.key(), message.value()
         name = key.encode() if isinstance(key, str) else key or b""
+        kind, _, rest = name.partition(b"/")
         if value is None:
-            self._standings.pop(name, None)
-        elif name.startswith(b"job/"):
-            self.jobs[name[4:].decode()] = load_job(value)
-        elif name.startswith(b"group/") and name.count(b"/") == 1:
-            self.notes[name[6:].decode()] = load_note(value)
-        else:
-            self._standings[name] = self._alike.get(value) or self._alike.setdefault(value, load_standing(value))
+            return  # nothing of ours is ever deleted
+        if b"/" in rest:
+            topic, partition, offset = LetterId.parse(name.decode(errors="replace"))
+            standing = self._alike.get(value) or self._alike.setdefault(value, load_standing(value))
+            self._standings.setdefault(Slot(topic, partition), {})[offset] = standing
+        elif kind == b"job":
+            self.jobs[rest.decode()] = load_job(value)
+        elif kind == b"group":
+            self.notes[rest.decode()] = load_note(value)
 
-    def of(self, topic: str, partition: int, offset: int) -> Standing:
-        """Return what became of the dead letter at a place."""
-        return self._standings.get(b"%s/%d/%d" % (topic.encode(), partition, offset), NOTHING_DONE)
+    def of(self, topic: str) -> dict[int, dict[int, Standing]]:
+        """Return what became of the dead letters of a topic that something became of, by partition and offset."""
+        return {slot.partition: found for slot, found in self._standings.items() if slot.topic == topic}
 
     def standing(self, letter: LetterId) -> Standing:
         """Return what became of a dead letter."""
-        return self.of(*letter)
+        return self._standings.get(Slot(*letter[:2]), {}).get(letter.offset, NOTHING_DONE)

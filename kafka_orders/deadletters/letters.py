@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from kafka_orders.domain import headers
 from kafka_orders.domain.headers import Headers, Origin
@@ -40,20 +39,22 @@ class Told(NamedTuple):
     target: str = ""
 
 
-@dataclass(slots=False)
 class Letter:
-    """One dead letter. What is decoded from it is decoded when asked for: a scan reads a million of them."""
+    """One dead letter. What is read from it is read when asked for: a scan meets a million of them."""
 
-    record: Message
-    standing: Standing
-    dialects: tuple[Dialect, ...]
+    __slots__ = ("_dialects", "_held", "_told", "record", "standing")
 
-    @cached_property
+    def __init__(self, record: Message, standing: Standing, dialects: tuple[Dialect, ...]) -> None:
+        self.record, self.standing, self._dialects = record, standing, dialects
+        self._held: dict[str, bytes | None] | None = None
+        self._told: Told | None = None
+
+    @property
     def id(self) -> LetterId:
         """Its place, which is its name."""
         return LetterId(self.record.topic() or "", self.record.partition() or 0, offset_of(self.record))
 
-    @cached_property
+    @property
     def headers(self) -> Headers:
         """All its headers, as they came."""
         return headers_of(self.record)
@@ -74,14 +75,55 @@ class Letter:
         """When it was written to the dead letter topic, in epoch milliseconds."""
         return self.record.timestamp()[1]
 
-    @cached_property
+    @property
+    def held(self) -> dict[str, bytes | None]:
+        """Its headers by name; a repeated one says nothing: which of them would it be?"""
+        held = self._held
+        if held is None:
+            found: Any = self.record.headers() or ()
+            held = self._held = dict(found)
+            if len(held) < len(found):
+                names = [name for name, _ in found]
+                held = self._held = {name: value for name, value in found if names.count(name) == 1}
+        return held
+
+    @property
     def told(self) -> Told:
         """What its headers tell, in the words of this project."""
-        held = dict(self.headers)
-        if len(held) < len(self.headers):  # a repeated header says nothing: which of them would it be?
-            names = [name for name, _ in self.headers]
-            held = {name: value for name, value in held.items() if names.count(name) == 1}
-        return next(filter(None, (dialect(held) for dialect in self.dialects)), UNTOLD)
+        if self._told is None:
+            self._told = next(filter(None, (dialect(self.held) for dialect in self._dialects)), UNTOLD)
+        return self._told
+
+    # These four are asked of every letter by a scan: read from our own headers without all the rest.
+
+    @property
+    def fingerprint(self) -> str:
+        """What it is grouped by."""
+        return _cached_text(self.held.get(headers.FAILURE_FINGERPRINT)) or self.told.fingerprint
+
+    @property
+    def error_class(self) -> str:
+        """The error's class, with its module."""
+        return self._ours(headers.EXCEPTION_FQCN) or self.told.fqcn
+
+    @property
+    def error(self) -> str:
+        """The error's message."""
+        return self._ours(headers.ERROR) or self.told.message
+
+    def _ours(self, name: str) -> str:
+        held = self.held
+        return _cached_text(held.get(name)) if headers.FAILURE_FINGERPRINT in held else ""
+
+    @property
+    def failed_at_ms(self) -> int:
+        """When it failed last; where no header tells, when it was written to its topic (epoch ms)."""
+        told = self.held.get(headers.FAILED_AT)
+        return int(told) if told and len(told) < 16 and told.isdigit() else self.timestamp_ms
+
+    def standing_now(self, standing: Standing) -> Letter:
+        """Return the letter with what became of it by now."""
+        return Letter(self.record, standing, self._dialects)
 
 
 #: Of a record whose headers are nobody's.
@@ -113,6 +155,11 @@ def ours(held: Mapping[str, bytes | None]) -> Told | None:
         text(held, headers.REPLAY_OF),
         text(held, headers.REPLAY_ID),
     )
+
+
+@lru_cache(maxsize=4096)  # a million failures have few causes
+def _cached_text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace")
 
 
 def _text(held: Mapping[str, bytes | None], name: str) -> str:

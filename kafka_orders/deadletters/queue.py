@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from kafka_orders.deadletters.book import Book
-from kafka_orders.deadletters.letters import Dialect, Letter, ours
+from kafka_orders.deadletters.dialects import ALL
+from kafka_orders.deadletters.letters import Dialect, Letter
+from kafka_orders.deadletters.payloads import tolerant
 from kafka_orders.deadletters.selection import Decode, Selection
 from kafka_orders.domain.errors import KafkaOrdersError, SettingsError
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.recovery import Bounds
 from kafka_orders.domain.settings import Settings
+from kafka_orders.domain.standing import NOTHING_DONE
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.reader import Reader
 from kafka_orders.pipeline.startup import readers
@@ -44,7 +47,7 @@ class Queue:
     admin: Admin
     reader: Reader
     book: Book
-    dialects: tuple[Dialect, ...] = (ours,)
+    dialects: tuple[Dialect, ...] = ALL
     progress: Progressed = lambda _what, _total, _more: None
     scan: Scan = field(default_factory=Scan)
 
@@ -65,14 +68,19 @@ class Queue:
         self.book.refresh()
         bounds = self._narrowed(wanted, bounds or self.ends())
         scan = self.scan = Scan({slot: one.end for slot, one in bounds.items()})
-        tests, topic, standing = wanted.tests(self.decode, self.settings.group_by), self.topic, self.book.of
-        self.progress(topic, sum(max(0, one.end - one.start) for one in bounds.values()), 0)
+        tests, dialects, nothing = wanted.tests(self.decode, self.settings.group_by), self.dialects, NOTHING_DONE
+        standings = self.book.of(self.topic)
+        self.progress(self.topic, sum(max(0, one.end - one.start) for one in bounds.values()), 0)
         for number, record in enumerate(self.reader.read(bounds), 1):
             if number % _TELL_EVERY == 0:
-                self.progress(topic, 0, _TELL_EVERY)
+                self.progress(self.topic, 0, _TELL_EVERY)
             scan.looked_at = number
-            letter = Letter(record, standing(topic, record.partition() or 0, record.offset() or 0), self.dialects)
-            if all(test(letter) for test in tests):
+            held = standings.get(record.partition() or 0)
+            letter = Letter(record, held.get(record.offset() or 0, nothing) if held else nothing, dialects)
+            for test in tests:
+                if not test(letter):
+                    break
+            else:
                 scan.found += 1
                 yield letter
                 if scan.found == wanted.limit:
@@ -109,21 +117,21 @@ class Queue:
             if slot in bounds
         }
 
-    def again(self, letter: Letter) -> Letter:
-        """Return the letter with what became of it by now."""
-        return replace(letter, standing=self.book.standing(letter.id))
-
 
 @contextmanager
 def open_queue(
-    settings: Settings, decode: Decode, *, topic: str = "", dialects: tuple[Dialect, ...] = (ours,),
+    settings: Settings, decode: Decode, *, topic: str = "",
     progress: Progressed = lambda _what, _total, _more: None,
 ) -> Iterator[Queue]:  # fmt: skip
     """Open a dead letter topic, by default the pipeline's own, once a broker has answered.
+
+    Payloads of another system's may be framed by a registry, or JSON.
 
     Raises:
         NoBrokerError: nobody answers in time, or the login is refused.
     """
     with readers(settings, _ANSWER_SECONDS) as (admin, reader):
         book = Book(admin, reader, settings.dlq_status_topic)
-        yield Queue(settings, topic or settings.dlq_topic, decode, admin, reader, book, dialects, progress)
+        where = topic or settings.dlq_topic
+        reads = decode if where == settings.dlq_topic else tolerant(decode)
+        yield Queue(settings, where, reads, admin, reader, book, progress=progress)

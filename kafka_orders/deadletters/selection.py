@@ -68,12 +68,12 @@ class Selection:
             (bool(self.statuses), lambda one: one.standing.status in self.statuses),
             (bool(self.ids), lambda one: one.id in ids),
             (bool(self.key), lambda one: one.key == key),
-            (bool(self.groups), lambda one: one.told.fingerprint in self.groups),
-            (self.since_ms is not None, lambda one: failed_at(one) >= (self.since_ms or 0)),
-            (self.until_ms is not None, lambda one: failed_at(one) < (self.until_ms or 0)),
-            (bool(self.error_class), lambda one: self._is_class(one.told.fqcn)),
+            (bool(self.groups), lambda one: one.fingerprint in self.groups),
+            (self.since_ms is not None, lambda one: one.failed_at_ms >= (self.since_ms or 0)),
+            (self.until_ms is not None, lambda one: one.failed_at_ms < (self.until_ms or 0)),
+            (bool(self.error_class), lambda one: self._is_class(one.error_class)),
             (bool(self.headers), lambda one: self._has_headers(one.headers)),
-            (bool(self.product), lambda one: str(_order(one, decode).get(group_by)) == self.product),
+            (bool(self.product), lambda one: str(order_of(one, decode).get(group_by, "")) == self.product),
             (bool(self.match), lambda one: _matches(one, text, decode)),
         ]
         return [test for is_wanted, test in tests if is_wanted]
@@ -86,13 +86,8 @@ class Selection:
         return told.issuperset(self.headers)
 
 
-def failed_at(letter: Letter) -> int:
-    """Return when it failed last; where no header tells, when it was written to its topic (epoch ms)."""
-    told = letter.told.failed_at_ms
-    return told if told >= 0 else letter.timestamp_ms
-
-
-def _order(letter: Letter, decode: Decode) -> Mapping[str, Any]:
+def order_of(letter: Letter, decode: Decode) -> Mapping[str, Any]:
+    """Return the decoded order; nothing where it does not decode."""
     try:
         return decode(letter.payload or b"")
     except Exception:  # an app's own decoder raises what it likes
@@ -100,9 +95,9 @@ def _order(letter: Letter, decode: Decode) -> Mapping[str, Any]:
 
 
 def _matches(letter: Letter, text: str, decode: Decode) -> bool:
-    told = letter.told
-    where = (told.message, told.fqcn, *(str(value) for value in _order(letter, decode).values()))
-    return any(text in one.casefold() for one in where)
+    if text in letter.error.casefold() or text in letter.error_class.casefold():
+        return True
+    return any(text in str(value).casefold() for value in order_of(letter, decode).values())
 
 
 def parse_header(text: str) -> tuple[str, str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +22,7 @@ from kafka_orders.pipeline.busy import watched
 from kafka_orders.pipeline.desk import Desk, SendToDlq, SendToRetry, send_to_dlq, send_to_retry
 from kafka_orders.pipeline.handlers import Encode, Handler, Results, called_with, checked, failing_for, unencodable
 from kafka_orders.pipeline.handling import Decode, Handling
+from kafka_orders.pipeline.heap import settled_heap
 from kafka_orders.pipeline.instance import Identity
 from kafka_orders.pipeline.reload import SourceWatch
 from kafka_orders.pipeline.repair import Repair
@@ -93,27 +92,13 @@ def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, s
             handling, SourceWatch(job.handler), identity.transactional_id, observer, stop
         )
         story.started(identity.transactional_id, worker.state.group, _topic(role, settings))
-        with watched(desk, story.busy), _settled_heap():
+        with watched(desk, story.busy), settled_heap():
             ended = worker.run()
         story.stopped(ended.value)
         return ended
     finally:
         identity.release()
         results.close()
-
-
-@contextmanager
-def _settled_heap() -> Iterator[None]:
-    """Leave what is loaded out of garbage collections, and have fewer: records come and go by the million."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 def _group(role: RoleName, settings: Settings) -> str:

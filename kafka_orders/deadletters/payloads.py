@@ -1,0 +1,86 @@
+"""What a dead letter's payload is: the pipeline's own format, registry-framed, JSON, text, or bytes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kafka_orders.deadletters.selection import Decode
+from kafka_orders.domain.errors import DecodeError
+
+#: A registry's framing: a zero byte and the schema's id, big-endian.
+FRAME_BYTES = 5
+_SHOWN_BYTES = 256
+_AT_BYTE = re.compile(r"at byte (\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A payload, as far as it can be understood.
+
+    ``kind`` is own, framed, json, text, bytes or null; ``fields`` are decoded ones; ``schema_id`` is the frame's.
+    ``error`` tells why it is not the pipeline's own, ``broke_at`` the byte where decoding stopped, ``hex`` are
+    its first 256 bytes.
+    """
+
+    kind: str
+    fields: Mapping[str, Any] | None = None
+    schema_id: int | None = None
+    text: str = ""
+    error: str = ""
+    broke_at: int | None = None
+    hex: str = ""
+
+
+def describe(payload: bytes | None, decode: Decode) -> Payload:
+    """Return what a payload is; ``decode`` is the pipeline's own format."""
+    if payload is None:
+        return Payload("null")
+    fields, error = _tried(payload, decode)
+    if fields is not None:
+        return Payload("own", fields)
+    framed = payload[0:1] == b"\0" and len(payload) > FRAME_BYTES
+    if framed and (held := _tried(payload[FRAME_BYTES:], decode)[0]) is not None:
+        return Payload("framed", held, int.from_bytes(payload[1:FRAME_BYTES], "big"))
+    if (told := _json(payload)) is not None:
+        return Payload("json", told)
+    at = _AT_BYTE.search(error)
+    broke_at, shown = (int(at[1]) if at else None), payload[:_SHOWN_BYTES].hex(" ")
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        text = ""
+    is_text = bool(text) and all(one.isprintable() or one in "\t\r\n" for one in text)
+    return Payload("text" if is_text else "bytes", None, None, text if is_text else "", error, broke_at, shown)
+
+
+def tolerant(decode: Decode) -> Decode:
+    """Return a decoder of every kind of payload that has fields, for filters over other systems' dead letters."""
+
+    def decoded(payload: bytes) -> Mapping[str, Any]:
+        found = describe(payload, decode)
+        if found.fields is None:
+            raise DecodeError(found.error or "no fields")
+        return found.fields
+
+    return decoded
+
+
+def _tried(payload: bytes, decode: Decode) -> tuple[Mapping[str, Any] | None, str]:
+    try:
+        return decode(payload), ""
+    except Exception as error:  # an app's own decoder raises what it likes
+        return None, str(error)
+
+
+def _json(payload: bytes) -> Mapping[str, Any] | None:
+    if payload[:1] not in (b"{", b" ", b"\n", b"\t", b"\r"):
+        return None
+    try:
+        told = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return told if isinstance(told, dict) else None
