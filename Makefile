@@ -8,7 +8,7 @@ RUN := $(BIN)/python
 # Kafka's jars are downloaded once per user, not once per test.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo up test lint types layers unit integration bench bench-page bench-quick faults mutants wheel docs lock clean
+.PHONY: help demo up test lint types layers unit integration bench bench-page bench-quick faults long mutants wheel docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -74,6 +74,9 @@ bench-quick: $(VENV)-bench/peers  ## the same with few orders and the quicker pe
 
 faults: $(VENV)/dev  ## the fault campaign: 1,000 kills, 1,000,000 orders, about an hour; goes on where it stopped
 	$(RUN) -m tests.faults.campaign $(FAULTS)
+
+long: $(VENV)/dev  ## 1,000,000 dead letters looked through; prints rates and memory
+	CI=true KAFKA_ORDERS_TEST_LETTERS=1000000 $(RUN) -m pytest -s tests/integration/test_dlq_scale.py
 
 mutants: $(VENV)/dev  ## each defence taken away: a fault scenario has to notice
 	$(RUN) -m tests.faults.mutate

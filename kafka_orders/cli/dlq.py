@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kafka_orders.cli.dlq_edit import edit
 from kafka_orders.cli.dlq_replay import discard, replay, restore
 from kafka_orders.cli.dlq_views import groups, list_, note, show, stats_
 from kafka_orders.cli.options import with_settings
@@ -17,7 +18,7 @@ def dlq() -> None:
     """Look at what died, and why."""
 
 
-for command in (discard, groups, list_, note, replay, restore, show, stats_):
+for command in (discard, edit, groups, list_, note, replay, restore, show, stats_):
     dlq.add_command(command)
 
 

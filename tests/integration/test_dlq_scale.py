@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -65,7 +66,7 @@ def fill(line: Pipeline, count: int) -> None:
 
 
 def raw(line: Pipeline, *, looks: bool = True) -> float:
-    """Return records a second of a bare loop with the reader's settings; it ``looks`` at key, value and headers."""
+    """Return records a second of a bare loop with the reader's settings; it may look at all of each."""
     consumer = Consumer(connection_of(line.settings()).reader())
     topic = line.settings().dlq_topic
     consumer.assign([TopicPartition(topic, one, 0) for one in range(line.settings().partitions)])
@@ -118,17 +119,18 @@ def test_a_million_is_looked_through_at_a_third_of_the_clients_rate(line: Pipeli
     assert {name: max(found) for name, found in shares.items() if max(found) < SHARE} == {}
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read where Linux tells it")
 def test_memory_does_not_grow_with_the_number_of_letters(line: Pipeline) -> None:
     """A process that groups them all stays small."""
     fill(line, LETTERS)
     code = (
-        "import resource, sys; from kafka_orders.cli import main\n"
+        "import sys; from pathlib import Path; from kafka_orders.cli import main\n"
         "try: main()\n"
-        "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)"
-    )
+        "finally: print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0], file=sys.stderr)"
+    )  # not getrusage: there a child begins with its parent's
     done = subprocess.run([sys.executable, "-c", code, "dlq", "groups", "-o", "jsonl"], cwd=ROOT, env=line.env,
                           capture_output=True, text=True, timeout=300, check=True)  # fmt: skip
-    peak = int(done.stderr.split()[-1])
+    peak = int(done.stderr.split()[-1]) // 1024
     print(f"groups of {LETTERS:,} dead letters: peak {peak} MB, {len(done.stdout.splitlines())} groups")
     assert len(done.stdout.splitlines()) == 20
-    assert peak < 300
+    assert peak < 150

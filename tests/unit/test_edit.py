@@ -1,0 +1,133 @@
+"""Edits: expressions that can do nothing else, and what they make of an order."""
+
+import time
+from contextlib import suppress
+
+import pytest
+from confluent_kafka import Message
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kafka_orders.deadletters.dialects import ALL
+from kafka_orders.deadletters.edit import Edit, editable, edited, preview
+from kafka_orders.deadletters.expressions import Assignment, applied, parse
+from kafka_orders.deadletters.letters import Letter
+from kafka_orders.domain.errors import SettingsError
+from kafka_orders.domain.order import Contract
+from kafka_orders.domain.standing import NOTHING_DONE
+from tests.unit.values import FORMAT, order
+
+ORDER = {"orderId": "17", "product": "Tea", "price": -2.5}
+FIELDS = tuple(ORDER)
+
+
+@pytest.mark.parametrize(
+    ("told", "field", "value"),
+    [
+        ("price=12.5", "price", 12.5),
+        ("price = abs(price)", "price", 2.5),
+        ("price=round(price * 2) / 4 + 1", "price", -0.25),
+        ("price=0 if price < 0 else price", "price", 0),
+        ("product=upper(product)", "product", "TEA"),
+        ("product=product + ' black'", "product", "Tea black"),
+        ("product=replace(product, 'T', 'S')", "product", "Sea"),
+        ("product=Coffee", "product", "Coffee"),
+        ("product=Green Tea", "product", "Green Tea"),
+        ('product="Tea=1"', "product", "Tea=1"),
+        ("orderId=str(len(product))", "orderId", "3"),
+    ],
+)
+def test_what_an_expression_gives(told: str, field: str, value: object) -> None:
+    """Numbers, texts, fields of the order; a word that is no field stands for itself."""
+    assert applied([parse(told, FIELDS)], ORDER) == {**ORDER, field: value}
+
+
+def test_each_expression_sees_the_order_as_it_was() -> None:
+    """So their order does not matter; a whole number stays one."""
+    both = [Assignment("orderId", "product"), Assignment("product", "orderId")]
+    assert applied(both, ORDER) == {**ORDER, "orderId": "Tea", "product": "17"}
+    assert repr(applied([Assignment("n", "n * 1.5")], {"n": 2})["n"]) == "3"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "price.__class__", "().__class__.__bases__[0].__subclasses__()", "__import__('os').system('true')",
+        "open('/etc/passwd')", "exec('1')", "2 ** 99999999", "1 << 99999", "'a' * 999999999", "price / 0",
+        "[x for x in range(10 ** 9)]", "(lambda: 1)()", "missing + 1", "product.upper()", "f'{price.__class__}'",
+    ],
+)  # fmt: skip
+def test_hostile_expressions_are_refused_at_once(hostile: str) -> None:
+    """No attribute, no power, no import, no memory."""
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match=r"price=") as caught:
+        applied([Assignment("price", hostile)], ORDER)
+    assert time.perf_counter() - started < 1
+    assert str(caught.value).startswith("price=")
+
+
+@settings(deadline=1000)
+@given(st.text(max_size=30))
+def test_any_text_is_a_value_or_a_value_error(text: str) -> None:
+    """Nothing else is raised."""
+    with suppress(ValueError):
+        applied([Assignment("product", text)], ORDER)
+
+
+@pytest.mark.parametrize("told", ["price", "=1", "price=", "colour=1"])
+def test_what_is_no_assignment_is_said(told: str) -> None:
+    """Before anything is read."""
+    with pytest.raises(SettingsError, match=r"--set"):
+        parse(told, FIELDS)
+
+
+def letter(payload: bytes | None) -> Letter:
+    return Letter(Message(topic="d", partition=0, offset=3, key=b"k", value=payload), NOTHING_DONE, ALL)
+
+
+def edit(*sets: str, whole=None) -> Edit:
+    assignments = [parse(one, FIELDS) for one in sets]
+    return Edit(FORMAT.decode, FORMAT.encode, Contract().validator(), assignments, whole)
+
+
+def test_what_changes_is_told_by_field_and_by_byte() -> None:
+    """The bytes are what is sent."""
+    old = order(1, "Tea", 2.0)
+    found = edit("price=3.0").changed(letter(old))
+    assert found.fields() == ["price: 2.0 -> 3.0"]
+    assert FORMAT.decode(found.payload)["price"] == 3.0
+    assert f"of {len(old)}: <00> -> <40> ({len(old)} bytes)" in found.bytes()
+    assert not edit("price=2.0").changed(letter(old)).is_change
+    framed = edit("price=3.0").changed(letter(b"\0\0\0\0\7" + old))
+    assert framed.payload == b"\0\0\0\0\7" + found.payload
+
+
+def test_what_would_die_again_is_refused() -> None:
+    """By the schema or by the contract; and what does not decode is edited whole."""
+    old = order(1, "Tea", 2.0)
+    for sets, said in (("price=product", "schema"), ("price=-1", "price"), ("orderId=''", "orderId")):
+        with pytest.raises(ValueError, match=said):
+            edit(sets).changed(letter(old))
+    with pytest.raises(ValueError, match="edit it alone"):
+        edit("price=1").changed(letter(b"\xff\xff"))
+    whole = edit(whole={"orderId": "1", "product": "Tea", "price": 4.0}).changed(letter(b"\xff\xff"))
+    assert FORMAT.decode(whole.payload)["price"] == 4.0
+    assert whole.fields()[0] == "orderId: '<none>' -> '1'"
+
+
+def test_a_preview_counts_and_shows_some() -> None:
+    """And groups the reasons of those that stay."""
+    letters = [letter(order(n, "Tea", float(n))) for n in range(6)] + [letter(b"\xff"), letter(None)]
+    found = preview(edit("price=max(price, 2)"), letters)
+    assert (found.changing, len(found.samples)) == (2, 2)
+    assert found.refused["nothing would change"] == 4
+    assert found.refused.total() == 6
+
+
+def test_an_editor_gets_json_and_gives_json() -> None:
+    """What is typed is an object, or it is said."""
+    assert edited(editable(letter(order(1, "Tea", 2.0)), FORMAT.decode))["product"] == "Tea"
+    assert editable(letter(b"\xff"), FORMAT.decode) == "{}\n"
+    for text, said in (("{", "not JSON"), ("[1]", "object")):
+        with pytest.raises(ValueError, match=said):
+            edited(text)
