@@ -80,7 +80,7 @@ def _flag(parameter: click.Parameter) -> tuple[str, str]:
     notes = []
     if isinstance(parameter.type, click.Choice):
         notes.append(" or ".join(map(str, parameter.type.choices)))
-    if isinstance(parameter.default, str | int) and not parameter.is_flag:
+    if isinstance(parameter.default, str | int) and parameter.default != "" and not parameter.is_flag:
         notes.append(f"default {parameter.default}")
     if parameter.multiple:
         notes.append("may be given more than once")

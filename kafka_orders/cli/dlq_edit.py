@@ -31,7 +31,7 @@ _TRIED = 10_000
 @with_settings(*SETTINGS, "value_field", "id_field")
 @with_selection
 @topic_option
-@click.option("--set", "sets", multiple=True, metavar="FIELD=EXPRESSION", help="new value of a field; repeatable")
+@click.option("--set", "sets", multiple=True, metavar="FIELD=EXPRESSION", help="new value of a field")
 @click.option(
     "--to", default="", metavar="TOPIC", help="send them to this topic; default: the retry topic, due now"
 )

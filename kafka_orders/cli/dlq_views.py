@@ -30,7 +30,6 @@ from kafka_orders.domain.standing import OPEN, LetterId
 
 #: Rows of a table; jsonl has all.
 _SCREEN = 50
-_VIEW = (*SETTINGS, "topic", "group")
 
 
 @click.command("list")
@@ -100,7 +99,7 @@ def iso(epoch_ms: int) -> str | None:
 
 
 @click.command()
-@with_settings(*_VIEW)
+@with_settings(*SETTINGS)
 @click.argument("ids", nargs=-1, required=True, metavar="TOPIC/PARTITION/OFFSET...")
 @topic_option
 @output_option

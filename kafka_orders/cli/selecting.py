@@ -16,17 +16,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _FILTERS = (
     click.option("--id", "ids", multiple=True, metavar="TOPIC/PARTITION/OFFSET",
-                 help="this dead letter; repeatable"),
-    click.option("--group", "groups", multiple=True, metavar="FINGERPRINT", help="of this group; repeatable"),
+                 help="this dead letter"),
+    click.option("--group", "groups", multiple=True, metavar="FINGERPRINT", help="of this group"),
     click.option("--error-class", default="", metavar="CLASS", help="class of the error, with or without module"),
     click.option("--match", default="", metavar="TEXT", help="this text in error or order, in any case"),
     click.option("--key", default="", metavar="KEY", help="orders with this key"),
     click.option("--product", default="", metavar="NAME", help="orders of this product"),
-    click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="with this header; repeatable"),
+    click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="with this header"),
     click.option("--since", default="", metavar="TIME", help="failed then or later; ISO time, or age as in 2h"),
     click.option("--until", default="", metavar="TIME", help="failed before this time"),
     click.option("--status", "statuses", multiple=True, metavar="STATUS",
-                 help="open, replaying, resolved, failed_again or discarded; repeatable"),
+                 help="open, replaying, resolved, failed_again or discarded"),
     click.option("--limit", default=0, type=click.IntRange(0), metavar="N", help="at most so many; 0: all"),
 )  # fmt: skip
 

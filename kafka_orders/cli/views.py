@@ -106,7 +106,7 @@ def _show(rows: Callable[[], Rows], output: str, *, watch: bool) -> None:
 
 
 @click.command()
-@with_settings(*TOPICS, *GROUPS, "schema", "value_field", "group_by", "id_field")
+@with_settings(*TOPICS, "dlq_status_topic", *GROUPS, "schema", "value_field", "group_by", "id_field")
 @click.option("--deep", is_flag=True, help="recompute every count and sum from the orders, and check each origin")
 @output_option
 @quiet_option

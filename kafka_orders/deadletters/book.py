@@ -73,6 +73,14 @@ class Book:
         """Return what became of the dead letters of a topic that something became of, by partition and offset."""
         return {slot.partition: found for slot, found in self._standings.items() if slot.topic == topic}
 
+    def all(self, topic: str) -> dict[str, Standing]:
+        """Return what became of the dead letters of a topic, by name."""
+        return {
+            f"{topic}/{partition}/{offset}": standing
+            for partition, found in self.of(topic).items()
+            for offset, standing in found.items()
+        }
+
     def standing(self, letter: LetterId) -> Standing:
         """Return what became of a dead letter."""
         return self._standings.get(Slot(*letter[:2]), {}).get(letter.offset, NOTHING_DONE)

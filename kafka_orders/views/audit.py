@@ -80,26 +80,29 @@ class Audit:
         """Tell of a source partition's state; what lies below ``log_start`` was removed by retention."""
         self.slots[slot] = Seen(progress, shards, log_start)
 
-    def record(self, slot: Slot, offset: int, link: Link, value: bytes | None) -> None:
-        """Tell of a record of a source partition, and decide what must have become of it."""
+    def record(self, slot: Slot, offset: int, link: Link, value: bytes | None) -> str:
+        """Tell of a record of a source partition; return what must have become of it, empty: not known yet."""
         seen = self.slots[slot]
         was_retried = next_hop(link) in self.retries
         if offset >= seen.progress.next_offset:
             # Handled since the snapshot, if a next link is there: then that one is counted, not this.
             seen.dead_since += link in self.dead
             seen.ahead += not was_retried and link not in self.dead
-            return
+            return ""
         if was_retried and link in self.dead:
             self._find(f"{_name(link)} is dead after {link[3]} retries, and was retried once more")
         if was_retried:
             seen.retried += 1
-        elif link in self.dead:
+            return "retried"
+        if link in self.dead:
             seen.dead += 1
-        elif value is None:
+            return "dead"
+        if value is None:
             seen.skipped += 1
-        else:
-            seen.processed += 1
-            self._count(seen, link, value)
+            return "skipped"
+        seen.processed += 1
+        self._count(seen, link, value)
+        return "processed"
 
     def _count(self, seen: Seen, link: Link, value: bytes) -> None:
         if self._decode is None:

@@ -7,21 +7,27 @@ transactions wrote lies below the ends read, and every link's order lies below t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from kafka_orders.deadletters.book import Book
+from kafka_orders.domain import headers
+from kafka_orders.domain.errors import BrokerError
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.records import Progress, Slot
 from kafka_orders.domain.recovery import Bounds
 from kafka_orders.domain.settings import Settings
+from kafka_orders.domain.standing import Standing
 from kafka_orders.log.admin import Admin
-from kafka_orders.log.message import Message, link_of, offset_of, slot_of
+from kafka_orders.log.message import Message, headers_of, link_of, offset_of, slot_of
 from kafka_orders.log.reader import Reader
 from kafka_orders.pipeline.startup import readers
 from kafka_orders.views.audit import Audit, Seen
 from kafka_orders.views.snapshot import SlotState, Snapshot
 from kafka_orders.views.verify_agreement import Agreement, Offsets, Origins
+from kafka_orders.views.verify_replays import Replays
 
 #: Told of what is read, with the records expected and, then, how many more are done.
 Progressed = Callable[[str, int, int], None]
@@ -52,11 +58,14 @@ class Verdict:
     partitions: list[Row]
     counted: int
     waiting: int
+    #: Orders that stand in the dead letter queue; one that was sent back from there is waiting, counted or dead.
     dead: int
     skipped: int
     unread: int
     #: Offsets that retention removed from orders, retry and dead letters.
     not_provable: int
+    #: Dead letters that something became of, by status.
+    statuses: dict[str, int] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -70,12 +79,15 @@ class Verdict:
         parts = [f"{self.counted} counted", f"{self.waiting} waiting for a retry", f"{self.dead} dead"]
         parts += [f"{self.skipped} skipped"] if self.skipped else []
         parts += [f"{self.unread} not read yet"] if self.unread else []
+        became = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
         if not self.holds:
             return f"does NOT hold: {len(self.findings)} findings in {total} orders"
         limits = f"; not provable for {self.not_provable} that retention removed" if self.not_provable else ""
         # With a part removed by retention some of it is the state's word, not proved.
         how = "proved order by order" if self.deep and not self.not_provable else "holds"
-        return f"{how}: {total} orders = {' + '.join(parts)}; 0 lost, 0 doubled{limits}"
+        return f"{how}: {total} orders = {' + '.join(parts)}; 0 lost, 0 doubled{limits}" + (
+            f"; dead letters: {became}" if became else ""
+        )
 
 
 def verify(
@@ -103,7 +115,8 @@ class _Verification:
     """The committed state, and how far the topics have to be read to judge it; then the reading."""
 
     def __init__(self, settings: Settings, admin: Admin, reader: Reader, progress: Progressed) -> None:
-        self.settings, self.reader, self.progress = settings, reader, progress
+        self.settings, self.admin, self.reader, self.progress = settings, admin, reader, progress
+        self.replays = Replays()
         groups = {settings.topic: settings.group, settings.retry_topic: settings.retry_group}
         self.state = Snapshot(admin, reader, settings.averages_topic)
         slots = {topic: admin.slots(topic) for topic in (*groups, settings.dlq_topic)}
@@ -131,14 +144,29 @@ class _Verification:
         settings, sources = self.settings, self.sources
         for topic in (settings.dlq_topic, settings.retry_topic):
             for message in self._read(sources[topic]):
-                audit.link(link_of(message), dead=topic == settings.dlq_topic)
+                link, dead = link_of(message), topic == settings.dlq_topic
+                audit.link(link, dead=dead)
+                self.replays.link(headers.replay_of(headers_of(message)), link[3], dead=dead)
         origins = Origins(settings.topic, sources[settings.topic], self.last_ends)
         origins.links(audit.retries, audit.dead)
         for topic in (settings.topic, settings.retry_topic):
             self._records(sources[topic], audit, origins)
         states = {slot: held.progress for slot, held in self.state.slots.items()}
         findings = [told for one in self.agreements for told in one.findings(states)]
-        return self._verdict(findings + origins.findings() + audit.findings(), audit.slots, deep=deep)
+        findings += origins.findings() + audit.findings()
+        standings = self._standings()
+        if standings is not None and self.links_complete:
+            findings += self.replays.findings(standings, settings.retry_topic)
+        return self._verdict(findings, audit.slots, standings or {}, deep=deep)
+
+    def _standings(self) -> dict[str, Standing] | None:
+        """Return the statuses as they are after all else was read; None where they cannot be read."""
+        book = Book(self.admin, self.reader, self.settings.dlq_status_topic)
+        try:
+            book.refresh()
+        except BrokerError:
+            return None  # an older pipeline has none, or this user may not see it
+        return book.all(self.settings.dlq_topic)
 
     def _records(self, bounds: dict[Slot, Bounds], audit: Audit, origins: Origins) -> None:
         from_orders = next(iter(bounds)).topic == self.settings.topic
@@ -150,7 +178,9 @@ class _Verification:
             if from_orders:
                 origins.record(slot, offset)
             link = (*slot, offset, 0, 0) if from_orders else link_of(message)
-            audit.record(slot, offset, link, message.value())
+            outcome = audit.record(slot, offset, link, message.value())
+            if link[4]:
+                self.replays.handled(headers.replay_of(headers_of(message)), outcome)
 
     def _read(self, bounds: dict[Slot, Bounds]) -> Iterator[Message]:
         topic = next(iter(bounds)).topic
@@ -163,7 +193,9 @@ class _Verification:
             yield message
         self.progress(topic, total, number % _TELL_EVERY)
 
-    def _verdict(self, findings: list[str], seen: Mapping[Slot, Seen], *, deep: bool) -> Verdict:
+    def _verdict(
+        self, findings: list[str], seen: Mapping[Slot, Seen], standings: Mapping[str, Standing], *, deep: bool
+    ) -> Verdict:
         settings = self.settings
         rows = [_row(slot, one, proved=self.links_complete) for slot, one in sorted(seen.items())]
         since = sum(one.dead_since for one in seen.values())
@@ -173,10 +205,11 @@ class _Verification:
             partitions=rows,
             counted=sum(row.processed for row in rows),
             waiting=sum(row.unread for row in rows if row.partition.topic == settings.retry_topic),
-            dead=sum(row.dead for row in rows) + since,
+            dead=max(0, sum(row.dead for row in rows) + since - self.replays.sent.total()),
             skipped=sum(row.skipped for row in rows),
             unread=sum(row.unread for row in rows if row.partition.topic == settings.topic),
             not_provable=sum(one.start for found in self.sources.values() for one in found.values()),
+            statuses=dict(Counter(one.status for one in standings.values())),
         )
 
 
