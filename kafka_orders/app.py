@@ -16,6 +16,7 @@ from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.order import DEFAULT_ID, Contract
 from kafka_orders.domain.settings import Layer, Settings, build, refuse_shared_topics
 from kafka_orders.formats.avro import AvroFormat, format_of
+from kafka_orders.pipeline.breaker import Probe
 from kafka_orders.pipeline.desk import SendToDlq, SendToRetry, send_to_dlq, send_to_retry
 from kafka_orders.pipeline.handlers import Encode, Handler, accept
 from kafka_orders.pipeline.handling import Decode
@@ -53,6 +54,7 @@ class App:
         decode: Decode | None = None,
         encode: Encode | None = None,
         retry_on: tuple[type[BaseException], ...] = (),
+        probe: Probe | None = None,
         to_retry: SendToRetry = send_to_retry,
         to_dlq: SendToDlq = send_to_dlq,
         defaults: Mapping[str, Any] | None = None,
@@ -73,13 +75,15 @@ class App:
             decode: bytes to dict, in place of ``schema``.
             encode: dict to bytes for the output topic; default: by ``schema``.
             retry_on: more classes of errors that are temporary, beside the policy's own.
+            probe: called without arguments when the handler fails temporarily: it raises while what the handler
+                needs is away, and then the workers pause instead of routing failures (docs/breaker.md).
             to_retry: called as ``to_retry(msg, error_msg, retry_count)`` for every temporary failure.
             to_dlq: called as ``to_dlq(msg, error_msg)`` for every permanent one.
             defaults: settings of this program by name (``batch_ms=20``), weaker than every other source.
         """
         self._handler, self._role, self._schema = handler, role, schema
         self._decode, self._encode, self._retry_on = decode, encode, retry_on
-        self._to_retry, self._to_dlq = to_retry, to_dlq
+        self._to_retry, self._to_dlq, self._probe = to_retry, to_dlq, probe
         told = {
             "name": name,
             "output_topic": output_topic,
@@ -153,7 +157,17 @@ class App:
             contract = Contract(settings.id_field or DEFAULT_ID, settings.value_field, settings.group_by)
         if self._no_id and not settings.id_field:
             contract = replace(contract, id_field=None)
-        return Job(decode, self._handler, contract, self._to_retry, self._to_dlq, encode, self._retry_on, reader)
+        return Job(
+            decode,
+            self._handler,
+            contract,
+            self._to_retry,
+            self._to_dlq,
+            encode,
+            self._retry_on,
+            self._probe,
+            reader,
+        )
 
     def _format(self, settings: Settings) -> AvroFormat:
         schema = self._schema

@@ -6,6 +6,7 @@ import importlib
 import sys
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,8 +22,8 @@ from kafka_orders.stage.supervisor import supervise
 
 _WORKER = (
     *TOPICS, "output_topic", "schema", "value_field", "group_by",
-    "id_field", "handler", "fail", "max_retries", "retry_delay_ms", "retry_jitter", "batch_size", "batch_ms",
-    "epoch", "instance_id", "group_protocol", "session_timeout_ms", "log_format",
+    "id_field", "handler", "fail", "max_retries", "retry_delay_ms", "retry_jitter", "breaker", "probe",
+    "batch_size", "batch_ms", "epoch", "instance_id", "group_protocol", "session_timeout_ms", "log_format",
 )  # fmt: skip
 _processes = click.option(
     "--processes", type=click.IntRange(1, 256), default=1, show_default=True,
@@ -54,7 +55,8 @@ def retry(settings: Settings, *, processes: int) -> None:
 
 
 def _work(verb: str, role: RoleName, settings: Settings, processes: int) -> None:
-    app = App(load_handler(settings.handler))
+    probe = load_function("probe", settings.probe) if settings.probe else None
+    app = App(load_handler(settings.handler), probe=probe)
     if processes == 1:
         app.main(role, settings)
     app.job(settings).handling(settings, role)  # what cannot work is said once, not by every process
@@ -67,15 +69,21 @@ def load_handler(where: str) -> Handler:
     Raises:
         SettingsError: the module or the function is not there.
     """
-    if not where:
-        return accept
+    return load_function("handler", where) if where else accept
+
+
+def load_function(setting: str, where: str) -> Any:
+    """Return what ``module:function`` names.
+
+    Raises:
+        SettingsError: the module or the function is not there.
+    """
     module, _, name = where.partition(":")
     if not module or not name:
-        raise SettingsError(f"handler = {where!r} is not module:function")
+        raise SettingsError(f"{setting} = {where!r} is not module:function")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` does; the console script does not
     try:
-        found: Handler = attrgetter(name)(importlib.import_module(module))
+        return attrgetter(name)(importlib.import_module(module))
     except (ImportError, AttributeError) as error:
-        raise SettingsError(f"handler = {where!r} cannot be loaded: {error}") from error
-    return found
+        raise SettingsError(f"{setting} = {where!r} cannot be loaded: {error}") from error

@@ -12,6 +12,7 @@ from kafka_orders.domain.standing import (
     LetterId,
     Note,
     Standing,
+    load_breaker,
     load_job,
     load_note,
     load_standing,
@@ -34,6 +35,8 @@ class Book:
     topic: str
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     notes: dict[str, Note] = field(default_factory=dict)
+    #: Why each worker's outage breaker is open; empty: it is closed.
+    breakers: dict[str, str] = field(default_factory=dict)
     #: By topic and partition, then offset.
     _standings: dict[Slot, dict[int, Standing]] = field(default_factory=dict)
     _read_to: dict[Slot, int] = field(default_factory=dict)
@@ -68,6 +71,8 @@ class Book:
             self.jobs[rest.decode()] = load_job(value)
         elif kind == b"group":
             self.notes[rest.decode()] = load_note(value)
+        elif kind == b"breaker":
+            self.breakers[rest.decode()] = load_breaker(value)
 
     def of(self, topic: str) -> dict[int, dict[int, Standing]]:
         """Return what became of the dead letters of a topic that something became of, by partition and offset."""

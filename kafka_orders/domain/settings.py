@@ -59,6 +59,10 @@ class Settings:
     batch_size: int = _setting(20_000, "most orders in one transaction", least=1, most=1_000_000)
     batch_ms: int = _setting(50, "longest gathering of one transaction, in ms", least=1, most=60_000)
     handler: str = _setting("", "your handler, as module:function")
+    breaker: float = _setting(
+        0.9, "share of temporary failures in the last 100 records that is an outage; 0: none", least=0.0, most=1.0
+    )
+    probe: str = _setting("", "function that fails while what your handler needs is away, as module:function")
     schema: str = _setting("", "file of the records' Avro schema; default: the order contract's")
     id_field: str = _setting("", "field that must not be empty; default: orderId where the schema has it")
     value_field: str = _setting("price", "field whose average is kept")

@@ -2,7 +2,8 @@
 
 A dead letter without a record is open. The tools write `replaying`, `discarded` and, to restore, `open` again;
 that a replay has come to its end is written by the retry role, in the transaction that handles the replay.
-The same topic keeps each job of the tools (key `job/ID`) and the operators' notes (key `group/FINGERPRINT`).
+The same topic keeps each job of the tools (key `job/ID`), the operators' notes (`group/FINGERPRINT`), and whether
+a worker's outage breaker is open (`breaker/TRANSACTIONAL.ID`).
 """
 
 from __future__ import annotations
@@ -108,6 +109,13 @@ class Note:
     author: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class BreakerRecord:
+    """A worker's outage breaker, under its transactional.id; ``why`` it is open, empty: it is closed."""
+
+    why: str = ""
+
+
 def letter_key(letter: LetterId | str) -> bytes:
     """Return the key of a dead letter's standing."""
     return str(letter).encode()
@@ -123,7 +131,12 @@ def note_key(fingerprint: str) -> bytes:
     return f"group/{fingerprint}".encode()
 
 
-def dump(record: Standing | JobRecord | Note) -> bytes:
+def breaker_key(worker: str) -> bytes:
+    """Return the key of a worker's outage breaker."""
+    return f"breaker/{worker}".encode()
+
+
+def dump(record: Standing | JobRecord | Note | BreakerRecord) -> bytes:
     """Return the JSON of a record."""
     return json.dumps({"v": VERSION, **asdict(record)}, separators=(",", ":")).encode()
 
@@ -167,3 +180,12 @@ def load_note(value: bytes) -> Note:
     """
     told = load_fields(value)
     return Note(str(told.get("text", "")), str(told.get("author", "")))
+
+
+def load_breaker(value: bytes) -> str:
+    """Return why a worker's outage breaker is open; empty: it is closed.
+
+    Raises:
+        RefusedError: the record is from a newer version, or is none of ours.
+    """
+    return str(load_fields(value).get("why", ""))

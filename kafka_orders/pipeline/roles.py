@@ -18,6 +18,7 @@ from kafka_orders.log.patience import Patience
 from kafka_orders.log.reader import Reader
 from kafka_orders.log.transaction import TransactionalProducer
 from kafka_orders.pipeline.batch import BatchLimit
+from kafka_orders.pipeline.breaker import Breaker, Probe
 from kafka_orders.pipeline.busy import watched
 from kafka_orders.pipeline.desk import Desk, SendToDlq, SendToRetry, send_to_dlq, send_to_retry
 from kafka_orders.pipeline.handlers import Encode, Handler, Results, called_with, checked, failing_for, unencodable
@@ -43,8 +44,8 @@ class Job:
     """What a worker does with each order, apart from Kafka.
 
     ``encode`` turns what the handler returns into the output topic's bytes; ``temporary`` are more classes
-    of errors that are tried again; ``reader`` compiles decoding and validation into one function, where the
-    format can do that.
+    of errors that are tried again; ``probe`` fails while what the handler needs is away; ``reader`` compiles
+    decoding and validation into one function, where the format can do that.
     """
 
     decode: Decode
@@ -54,6 +55,7 @@ class Job:
     to_dlq: SendToDlq = send_to_dlq
     encode: Encode | None = None
     temporary: tuple[type[BaseException], ...] = ()
+    probe: Probe | None = None
     reader: Callable[[Contract], Read] | None = None
 
     def handling(self, settings: Settings, role: RoleName) -> tuple[Handling, Desk, Results]:
@@ -79,16 +81,17 @@ def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, s
     """
     story = Story(role)
     handling, desk, results = job.handling(settings, role)
-    written = [settings.retry_topic, settings.dlq_topic, settings.averages_topic, settings.output_topic]
-    if role == "retry":
-        written.append(settings.dlq_status_topic)
+    written = (
+        settings.retry_topic, settings.dlq_topic, settings.averages_topic, settings.output_topic,
+        settings.dlq_status_topic,
+    )  # fmt: skip
     cluster = reach(settings, stop, story.waiting, needed=[_topic(role, settings), *written])
     results.most_bytes = cluster.most_result_bytes
     for complaint in cluster.complaints:
         logging.getLogger(f"kafka_orders.{role}").warning(complaint)
     identity = Identity(_group(role, settings), settings.instance_id, Path(settings.home))
     try:
-        worker = _Assembly(role, settings, cluster, Patience(stop, story.waiting), story).worker(
+        worker = _Assembly(role, settings, cluster, Patience(stop, story.waiting), story, job.probe).worker(
             handling, SourceWatch(job.handler), identity.transactional_id, observer, stop
         )
         story.started(identity.transactional_id, worker.state.group, _topic(role, settings))
@@ -116,6 +119,7 @@ class _Assembly:
     cluster: Cluster
     patience: Patience
     story: Story
+    probe: Probe | None = None
 
     def worker(
         self, handling: Handling, watch: SourceWatch, transactional_id: str, observer: Observer, stop: Stop
@@ -153,6 +157,7 @@ class _Assembly:
             limit=BatchLimit(settings.batch_size),
             watchdog=Watchdog(hasty, reader, self.story.hanging),
             batch_seconds=settings.batch_ms / 1000,
+            breaker=Breaker(settings.breaker, settings.max_retries, self.probe),
         )
 
     def _router(self, group: str) -> Router:

@@ -9,7 +9,7 @@ from kafka_orders.domain import headers
 from kafka_orders.domain.headers import Journey
 from kafka_orders.domain.policy import Dead, RetryPolicy, retry_partition
 from kafka_orders.domain.records import dump_progress, progress_key
-from kafka_orders.domain.standing import FAILED_AGAIN, RESOLVED, ended
+from kafka_orders.domain.standing import FAILED_AGAIN, RESOLVED, BreakerRecord, breaker_key, dump, ended
 from kafka_orders.log.message import headers_of
 from kafka_orders.log.transaction import OutRecord
 from kafka_orders.pipeline.batch import Batch, Routed
@@ -53,6 +53,10 @@ class Router:
             yield OutRecord(self.averages_topic, partition, progress_key(slot), dump_progress(progress))
             for key, value in changes.shards[slot].records():
                 yield OutRecord(self.averages_topic, partition, key, value)
+
+    def breaker(self, worker: str, why: str) -> OutRecord:
+        """Return the record that tells others whether a worker's outage breaker is open."""
+        return OutRecord(self.status_topic, None, breaker_key(worker), dump(BreakerRecord(why)))
 
     def _failed(self, routed: Routed) -> OutRecord:
         message, origin, decision, failure, first, now = routed

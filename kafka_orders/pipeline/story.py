@@ -17,6 +17,8 @@ Observer = Callable[[Batch, State], None]
 
 #: Failures routed are told at most this often, in seconds, with the number since the last time.
 _SAMPLE_EVERY = 1.0
+#: An outage that lasts is told this often, in seconds.
+_REMIND_EVERY = 15.0
 
 
 class Story:
@@ -26,6 +28,7 @@ class Story:
         self._role, self._clock = role, clock
         self._log = logging.getLogger(f"kafka_orders.{role}")
         self._routed_since, self._routed_at = 0, float("-inf")
+        self._lasts_at = float("-inf")
 
     def _tell(self, action: str, sentence: str, level: int = logging.INFO, **facts: Any) -> None:
         self._log.log(level, sentence, extra={"action": action, "role": self._role, **facts})
@@ -87,6 +90,25 @@ class Story:
         """Tell that a handler does not come back."""
         said = f"the handler has been busy with {record} for {seconds:.0f} s; nothing behind it is handled"
         self._tell("busy", said, logging.WARNING, record=record, seconds=seconds)
+
+    def breaker(self, why: str, seconds: float) -> None:
+        """Tell that the outage breaker has opened, ``why``, or closed again after so many seconds."""
+        if why:
+            said = f"pausing, since it is not about single records: {why}. Nothing of it was routed"
+            self._tell("breaker_opened", said, logging.WARNING)
+            self._lasts_at = self._clock()
+        else:
+            self._tell(
+                "breaker_closed", f"going on after an outage of {seconds:.0f} s", logging.WARNING, seconds=seconds
+            )
+
+    def outage_lasts(self, why: str, seconds: float) -> None:
+        """Tell, now and then, that the breaker is still open."""
+        if self._clock() - self._lasts_at >= _REMIND_EVERY:
+            self._lasts_at = self._clock()
+            self._tell(
+                "breaker_open", f"still pausing after {seconds:.0f} s: {why}", logging.WARNING, seconds=seconds
+            )
 
     def source_unusable(self, why: str) -> None:
         """Tell that a changed handler cannot be used."""

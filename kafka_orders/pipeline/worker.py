@@ -24,13 +24,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from kafka_orders.domain.brokertime import BrokerTime
-from kafka_orders.domain.errors import TransactionFailedError
+from kafka_orders.domain.errors import BrokerError, TransactionFailedError
 from kafka_orders.domain.records import Slot
 from kafka_orders.log.consumer import ConsumerLostError, GroupConsumer, Slots
 from kafka_orders.log.patience import StopRequested
 from kafka_orders.log.transaction import TransactionalProducer
 from kafka_orders.pipeline.alarm import Alarm
 from kafka_orders.pipeline.batch import Batch, BatchLimit
+from kafka_orders.pipeline.breaker import Breaker
 from kafka_orders.pipeline.handling import Handling
 from kafka_orders.pipeline.reload import SourceWatch
 from kafka_orders.pipeline.routing import Router
@@ -88,6 +89,7 @@ class Worker:
     limit: BatchLimit
     watchdog: Watchdog
     batch_seconds: float
+    breaker: Breaker = field(default_factory=Breaker)
     alarm: Alarm = field(init=False, default_factory=Alarm)
     source: Source = field(init=False)
     batch: Batch = field(init=False, default_factory=Batch)
@@ -118,9 +120,13 @@ class Worker:
 
     def _turn(self) -> None:
         try:
+            if self._pauses():
+                return
             self._prepare()
             self._gather()
             if self.batch.slots:
+                if self._trips():
+                    return
                 self._finish()
             else:
                 self.state.fold()
@@ -133,6 +139,34 @@ class Worker:
             self.stop.pause(min(LONGEST_PAUSE, self.lost * 0.1))
             self.lost = min(2 * self.lost + 1, 64)  # a new one that is lost at once, too, is not helped by haste
             self._connect()
+
+    def _pauses(self) -> bool:
+        """Stay in the group while the breaker is open: polls deliver nothing, since all partitions are held."""
+        was, waits = self.breaker.why, self.breaker.waits(time.monotonic())
+        if waits:
+            self.source.consumer.fetch(1, IDLE_SECONDS)
+            self.story.outage_lasts(self.breaker.why, time.monotonic() - self.breaker.opened_at)
+        elif was and not self.breaker.why:
+            self._tell_breaker()
+        return waits
+
+    def _trips(self) -> bool:
+        """Drop a batch that shows an outage: nothing of it is routed, no attempt is used up."""
+        was = self.breaker.why
+        if refused := self.breaker.refuses(self.batch, time.monotonic()):
+            self._hold(self.source.consumer.owned)
+        if bool(was) != bool(self.breaker.why):
+            self._tell_breaker()
+        return refused
+
+    def _tell_breaker(self) -> None:
+        seconds = time.monotonic() - self.breaker.opened_at
+        self.story.breaker(self.breaker.why, seconds)
+        try:
+            self.producer.renew()
+            self.producer.transact([self.router.breaker(self.producer.transactional_id, self.breaker.why)])
+        except (TransactionFailedError, BrokerError) as failed:  # it is in the log, and nothing hangs on it
+            self.producer.distrust(str(failed))
 
     def _prepare(self) -> None:
         """Make sure of a sound producer and restored state before the first record is handled."""
@@ -160,7 +194,7 @@ class Worker:
         self.batch = Batch()
         consumer = self.source.consumer
         age = min(LIGHT_SECONDS, self.batch_seconds) if consumer.drained else self.batch_seconds
-        deadline, most = float("inf"), self.limit.size(consumer.owned)
+        deadline, most = float("inf"), self.breaker.most or self.limit.size(consumer.owned)
         while (room := most - self.batch.size) > 0 and not self.stop.requested:
             wait = min(IDLE_SECONDS, max(0.0, deadline - time.monotonic()))
             messages = self.source.take(min(POLL_SIZE, room) if self.batch.size else 1, wait)
