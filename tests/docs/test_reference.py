@@ -45,7 +45,7 @@ def test_commands_and_flags_both_ways() -> None:
     for section in PAGES["commands.md"].split("\n## ")[1:]:
         rows = re.findall(r"^\| (`-.*?) \|", section, re.M)
         told[section.splitlines()[0]] = {flag for row in rows for flag in re.findall(r"`(-[^`]+)`", row)}
-    there = {path: {flag for one in command.params for flag in one.opts}
+    there = {path: {flag for one in command.params for flag in one.opts if flag[0] == "-"}
              for path, command in reference.commands(root, "kafka-orders")}  # fmt: skip
     assert told == there
 

@@ -169,6 +169,7 @@ def test_the_numbers_are_those_of_the_contract() -> None:
     """Default, least and most of each, as the design has them: a change here is a change for users."""
     assert {name: (DECLARED[name].default, rules["least"], rules.get("most")) for name, rules in BOUNDED} == {
         "partitions": (6, 1, 10_000), "max_retries": (3, 0, 100), "retry_delay_ms": (2_000, 0, 3_600_000),
-        "retry_jitter": (0.1, 0.0, 1.0), "batch_size": (20_000, 1, 1_000_000), "batch_ms": (50, 1, 60_000),
+        "retry_jitter": (0.1, 0.0, 1.0), "breaker": (0.9, 0.0, 1.0),
+        "batch_size": (20_000, 1, 1_000_000), "batch_ms": (50, 1, 60_000),
         "rate": (1.0, 0.0, None), "count": (0, 0, None), "session_timeout_ms": (10_000, 1_000, 1_800_000),
     }  # fmt: skip
