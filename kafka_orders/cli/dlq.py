@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from kafka_orders.cli.dlq_edit import edit
+from kafka_orders.cli.dlq_files import export, import_
 from kafka_orders.cli.dlq_replay import discard, replay, restore
 from kafka_orders.cli.dlq_views import groups, list_, note, show, stats_
 from kafka_orders.cli.options import with_settings
@@ -18,7 +19,7 @@ def dlq() -> None:
     """Look at what died, and why."""
 
 
-for command in (discard, edit, groups, list_, note, replay, restore, show, stats_):
+for command in (discard, edit, export, groups, import_, list_, note, replay, restore, show, stats_):
     dlq.add_command(command)
 
 

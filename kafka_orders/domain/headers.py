@@ -53,6 +53,8 @@ REPLAY_ID = "x-replay-id"
 REPLAY_COUNT = "x-replay-count"
 #: The dead letter that was sent back, as topic/partition/offset; kept, so that its status can follow it.
 REPLAY_OF = "x-replay-of"
+#: The dead letter that an imported record was exported from, as topic/partition/offset.
+IMPORTED_FROM = "x-imported-from"
 #: The trace context (W3C) of whoever sent the order; forwarded, once.
 TRACEPARENT = "traceparent"
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from kafka_orders.domain.headers import Headers
 from kafka_orders.log.clients import Connection, made
 from kafka_orders.log.message import slot_of
 
@@ -21,6 +22,16 @@ class Report(NamedTuple):
     error: str | None
 
 
+class Copy(NamedTuple):
+    """A record to send as it is; partition -1: by its key, time 0: now."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = []  # noqa: RUF012  never changed
+    partition: int = -1
+    timestamp_ms: int = 0
+
+
 class PlainProducer:
     """Sends records and passes on every delivery report."""
 
@@ -28,7 +39,12 @@ class PlainProducer:
         self._producer = made(Producer, connection.plain_producer())
 
     def send(self, topic: str, value: bytes, key: bytes, told: Callable[[Report], None]) -> None:
-        """Send one record; waits while the client's queue is full."""
+        """Send one record, its partition by its key; waits while the client's queue is full."""
+        self.put(topic, Copy(key, value), told)
+
+    def put(self, topic: str, copy: Copy, told: Callable[[Report], None]) -> None:
+        """Send one record as it is given; waits while the client's queue is full."""
+        held: Any = copy.headers
 
         def delivered(error: KafkaError | None, message: Message) -> None:
             slot = str(slot_of(message))
@@ -36,7 +52,15 @@ class PlainProducer:
 
         while True:
             try:
-                self._producer.produce(topic, value, key, on_delivery=delivered)
+                self._producer.produce(
+                    topic,
+                    copy.value,
+                    copy.key,
+                    copy.partition,
+                    delivered,
+                    timestamp=max(0, copy.timestamp_ms),
+                    headers=held,
+                )
             except BufferError:
                 self._producer.poll(0.1)
             else:
