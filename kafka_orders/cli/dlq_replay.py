@@ -18,6 +18,7 @@ from kafka_orders.cli.selecting import topic_option, with_selection
 from kafka_orders.cli.tables import emit
 from kafka_orders.deadletters import jobs
 from kafka_orders.deadletters.hand import taken
+from kafka_orders.deadletters.later import newer
 from kafka_orders.deadletters.marks import Marking
 from kafka_orders.deadletters.predict import predict
 from kafka_orders.deadletters.queue import Queue, open_queue
@@ -82,6 +83,8 @@ def replay(
             send(queue, old, options, bar, output, quiet=quiet)
             return
         planned = _planned(queue, selection, options)
+        if not quiet:
+            _warn_of_newer(queue, planned)
         if dry_run:
             _tell_plan(planned, output)
         elif only_predict:
@@ -140,6 +143,16 @@ def _row(job: JobRecord, passed_over: Mapping[str, int], sent: int) -> dict[str,
         "sent_in_all": job.done,
         "passed_over": ", ".join(f"{count} {why}" for why, count in passed_over.items()) or None,
     }
+
+
+def _warn_of_newer(queue: Queue, planned: Plan) -> None:
+    """Say where order matters: a newer order of the same key was handled since."""
+    later = newer(queue, planned.sample)
+    if later:
+        say(
+            f"warning: since {len(later)} of these failed, newer orders with the same key were handled, as with"
+            f" {next(iter(later))}: where the order of a key's records matters, look at them with `dlq show` first"
+        )
 
 
 def _because(passed_over: Counter[str]) -> str:

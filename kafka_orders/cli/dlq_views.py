@@ -24,10 +24,12 @@ from kafka_orders.deadletters.queue import Queue
 from kafka_orders.deadletters.selection import Selection, order_of
 from kafka_orders.deadletters.stats import Stats, stats
 from kafka_orders.deadletters.watch import printable
+from kafka_orders.domain import headers
 from kafka_orders.domain.errors import KafkaOrdersError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.domain.standing import OPEN, LetterId
 
+_INDENT = 20
 #: Rows of a table; jsonl has all.
 _SCREEN = 50
 
@@ -73,8 +75,7 @@ def _row(letter: Letter, queue: Queue) -> dict[str, Any]:
 def _screen(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row as narrow as a screen is."""
     name = row["error_class"].rpartition(".")[2]
-    error = f"{name}: {row['error']}"
-    told = {"failed_at": (row["failed_at"] or "")[:19], "error": error if len(error) < 48 else error[:47] + "…"}
+    told = {"failed_at": (row["failed_at"] or "")[:19], "error": _short(f"{name}: {row['error']}")}
     return {name: value for name, value in (row | told).items() if name not in ("key", "error_class")}
 
 
@@ -116,7 +117,7 @@ def show(settings: Settings, ids: tuple[str, ...], *, other_topic: str, output: 
         return
     for row in rows:
         for name, value in _lines(row):
-            click.echo(f"{name:14} {value}")
+            click.echo(f"{name:{_INDENT - 1}} {value}")
         click.echo()
 
 
@@ -152,11 +153,14 @@ def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield a row for people: what is nested on lines of its own, nothing that is empty."""
     for name, value in row.items():
         if isinstance(value, dict):
-            yield from (
-                (f"{name}.{each}"[:14], _text(held)) for each, held in value.items() if held not in ("", None)
-            )
+            yield from ((f"{name} {each}", _text(held)) for each, held in value.items() if held)
         elif isinstance(value, list):
-            yield from ((name if not number else "", _text(each)) for number, each in enumerate(value))
+            told = (
+                [each for each in value if each[:1] != [headers.EXCEPTION_STACKTRACE]]
+                if name == "headers"
+                else value
+            )
+            yield from ((name if not number else "", _text(each)) for number, each in enumerate(told))
         elif value not in (None, ""):
             yield name, _text(value)
 
@@ -166,7 +170,7 @@ def _text(value: Any) -> str:
         return "  ".join(f"{name}={_text(held)}" for name, held in value.items() if held not in (None, ""))
     if isinstance(value, list):
         return ": ".join(_text(each) for each in value)
-    return "\n".join(map(printable, str(value).splitlines())).replace("\n", "\n" + " " * 15)
+    return "\n".join(map(printable, str(value).splitlines())).replace("\n", "\n" + " " * _INDENT)
 
 
 @click.command()
@@ -180,7 +184,8 @@ def groups(settings: Settings, selection: Selection, *, other_topic: str, output
     with opened(settings, App().job(settings), other_topic, quiet=quiet) as (queue, _):
         queue.require(selection)
         found = grouped(queue.letters(selection), queue.decode, settings.group_by)
-        emit([_group_row(one, queue) for one in found], output)
+        rows = [_group_row(one, queue) for one in found]
+        emit([_group_screen(row) for row in rows] if output == "table" else rows, output)
         _tell_bounds(queue, selection, quiet=quiet)
 
 
@@ -201,6 +206,17 @@ def _group_row(group: Group, queue: Queue) -> dict[str, Any]:
         "sample": str(group.sample),
         "note": None if note is None else printable(note.text),
     }
+
+
+def _group_screen(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a group's row as narrow as a screen is."""
+    name, _, said = row["error"].partition(": ")
+    told = {"last": (row["last"] or "")[:19], "error": _short(f"{name.rpartition('.')[2]}: {said}")}
+    return {name: value for name, value in (row | told).items() if name not in ("first", "stage", "products")}
+
+
+def _short(text: str) -> str:
+    return text if len(text) < 48 else text[:47] + "…"
 
 
 def _many(found: set[Any]) -> int | str:

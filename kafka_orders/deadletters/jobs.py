@@ -28,8 +28,7 @@ def begun(action: str, queue: Queue, wanted: Selection, reason: str, options: Ma
     """Return a new job over what is in the topic now: what dies because of it is not its own business."""
     ends = {str(slot): bounds.end for slot, bounds in queue.ends().items()}
     job = f"{time.strftime('%y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
-    made = JobRecord(job, action, author(), reason, selection=wanted.as_dict(), options=dict(options), ends=ends)
-    return moved(made, RUNNING)
+    return JobRecord(job, action, author(), reason, selection=wanted.as_dict(), options=dict(options), ends=ends)
 
 
 def author() -> str:

@@ -22,10 +22,12 @@ def newer(queue: Queue, letters: Iterable[Letter]) -> dict[LetterId, int]:
     Orders of one key are in one partition, so it reads from the oldest letter's origin to what main has committed,
     at most a million records of each partition. A letter without key or origin has nothing newer.
     """
+    partitions = queue.admin.partition_counts([queue.settings.topic]).get(queue.settings.topic, 0)
     wanted: dict[Slot, dict[bytes, list[tuple[int, LetterId]]]] = {}
     for letter in letters:
         origin, key = letter.told.origin, letter.key
-        if origin is not None and key is not None and origin.topic == queue.settings.topic:
+        is_ours = origin is not None and origin.topic == queue.settings.topic and origin.partition < partitions
+        if origin is not None and is_ours and key is not None:
             by_key = wanted.setdefault(Slot(origin.topic, origin.partition), {})
             by_key.setdefault(key, []).append((origin.offset, letter.id))
     found: defaultdict[LetterId, int] = defaultdict(int)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -53,7 +54,8 @@ class Reader:
             while open_ends:
                 yield from self._step(open_ends)
         finally:
-            self._consumer.unassign()
+            with suppress(RuntimeError):  # closed before its last reading was given up
+                self._consumer.unassign()
 
     def _learn(self, topics: set[str]) -> None:
         """Ask for the leaders before assigning: librdkafka looks for those it does not know once a second."""

@@ -81,10 +81,7 @@ def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, s
     """
     story = Story(role)
     handling, desk, results = job.handling(settings, role)
-    written = (
-        settings.retry_topic, settings.dlq_topic, settings.averages_topic, settings.output_topic,
-        settings.dlq_status_topic,
-    )  # fmt: skip
+    written = (settings.retry_topic, settings.dlq_topic, settings.averages_topic, settings.output_topic)
     cluster = reach(settings, stop, story.waiting, needed=[_topic(role, settings), *written])
     results.most_bytes = cluster.most_result_bytes
     for complaint in cluster.complaints:

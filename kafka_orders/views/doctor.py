@@ -130,3 +130,10 @@ def clocks(seen: Clock) -> Told:
     fix = "synchronise the clocks (NTP); retries are on time all the same, only ages in views are off"
     told = f"this machine's clock is {seen.ahead_ms:+.0f} ms (± {seen.error_ms:.0f}) from the broker's"
     yield level, told, fix if level != OK else ""
+
+
+def expiring(count: int, topic: str) -> Told:
+    """Judge the open dead letters that retention removes within 72 hours."""
+    if count:
+        seen = f"{count} open dead letters of {topic} will be removed by retention within 72 h"
+        yield WARNING, seen, "replay or discard them (`kafka-orders dlq list`), or raise the topic's retention.ms"

@@ -7,6 +7,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 
+from kafka_orders.deadletters.book import Book
+from kafka_orders.deadletters.queue import Queue
+from kafka_orders.deadletters.stats import expiring
 from kafka_orders.domain.errors import BrokerError, KafkaOrdersError, NoBrokerError
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.settings import Settings
@@ -115,7 +118,10 @@ class _Examination:
         slots, limit = self.slots[self.settings.topic], int(self.configs[self.settings.topic]["retention.ms"])
         logs, committed = self.admin.bounds(slots), self.admin.committed(self.settings.group, slots)
         half = int(time.time() * 1000) - limit // 2
-        return doctor.retention(logs, committed, self.admin.offsets_at(slots, half if limit > 0 else 0))
+        yield from doctor.retention(logs, committed, self.admin.offsets_at(slots, half if limit > 0 else 0))
+        book = Book(self.admin, self.reader, self.settings.dlq_status_topic)
+        letters = Queue(self.settings, self.settings.dlq_topic, lambda _: {}, self.admin, self.reader, book)
+        yield from doctor.expiring(expiring(letters, int(time.time() * 1000)), self.settings.dlq_topic)
 
     def _clock(self) -> Told:
         name = f"{self.settings.group}-doctor"

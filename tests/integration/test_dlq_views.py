@@ -108,6 +108,8 @@ def test_one_is_shown_whole(dead: Pipeline) -> None:
     work(dead, accept, "main")
     (told,) = dlq(dead, "show", bad["id"])
     assert told["newer_orders_of_key"] == 2
+    warned = dead.run("dlq", "replay", "--id", bad["id"], "--dry-run")
+    assert "since 1 of these failed, newer orders" in warned.stderr
     assert told["payload"]["fields"]["product"] == "Item1"
     assert "Traceback" in told["stack"]
     assert "Item1" in dead.run("dlq", "show", bad["id"]).stdout
@@ -130,3 +132,4 @@ def test_stats_warn_of_what_will_be_gone(dead: Pipeline) -> None:
     assert found["expiring_within_72_h"] == left
     assert (found["jobs"][0]["reason"], found["jobs"][0]["done"]) == ("the shelf is gone", total - left)
     assert f"{left} open dead letters will be removed" in dead.run("dlq", "stats").stderr
+    assert f"{left} open dead letters of" in dead.run("doctor").stdout
