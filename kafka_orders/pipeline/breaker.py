@@ -7,6 +7,8 @@ so it stays in its group, and after a pause that doubles it tries again: by the 
 records. One of them that does not fail temporarily says that the dependency is back: the batch is committed as any
 other.
 
+Main goes by both, retry by a declared probe alone: what it reads has failed before, be there an outage or not.
+
 A few bad records must not stop a pipeline for good where nothing else arrives: after eight probes with fewer than
 ten records it lets them go their way, to retry or to the dead letters. Permanent errors say nothing of an outage.
 """

@@ -154,7 +154,8 @@ class _Assembly:
             limit=BatchLimit(settings.batch_size),
             watchdog=Watchdog(hasty, reader, self.story.hanging),
             batch_seconds=settings.batch_ms / 1000,
-            breaker=Breaker(settings.breaker, settings.max_retries, self.probe),
+            # What retry reads has failed before: a share of failures there shows nothing, only a probe does.
+            breaker=Breaker(settings.breaker if self.role == "main" else 0.0, settings.max_retries, self.probe),
         )
 
     def _router(self, group: str) -> Router:

