@@ -50,6 +50,8 @@ class Queue:
     dialects: tuple[Dialect, ...] = ALL
     progress: Progressed = lambda _what, _total, _more: None
     scan: Scan = field(default_factory=Scan)
+    #: The pipeline's own format alone, where ``decode`` takes others, too.
+    own: Decode | None = None
 
     def ends(self) -> dict[Slot, Bounds]:
         """Return the bounds of the topic as they are now."""
@@ -134,4 +136,4 @@ def open_queue(
         book = Book(admin, reader, settings.dlq_status_topic)
         where = topic or settings.dlq_topic
         reads = decode if where == settings.dlq_topic else tolerant(decode)
-        yield Queue(settings, where, reads, admin, reader, book, progress=progress)
+        yield Queue(settings, where, reads, admin, reader, book, progress=progress, own=decode)
