@@ -53,6 +53,7 @@ FAULTS = {
     "F15": "offsets or state deleted, emptied, of a newer version, not yet stable",
     "F16": "rolling upgrade from the classic to the consumer protocol",
     "F17": "a soak with a random mix of kills, stops, joins, leaves, broker kills and poison",
+    "F18": "replays of dead letters killed at random, by two at once, while main and retry are killed, too",
 }
 
 

@@ -11,7 +11,8 @@ output topic, where the handler under test tells whom it counted, or to the dead
 - I5 no transaction hangs: the last stable offset reaches the end within transaction.timeout.ms + 10 s;
 - I6 retries are numbered 1 to MAX_RETRIES without gap or double, none is handled before it is due;
 - I7 everything drains within 120 s (the bed waits for that);
-- I8 a reader that ran meanwhile saw what one at the end sees.
+- I8 a reader that ran meanwhile saw what one at the end sees;
+- I9 a dead letter is sent back once by a replay, gives its order one more outcome, and its status says which.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -49,7 +51,10 @@ def check(
     dead = [_failed(one) for one in read_all(bootstrap, names.dlq)]
     retries = [_failed(one) for one in read_all(bootstrap, names.retry)]
     _acknowledged(report, read_journals(journals), log)
-    _each_once(report, log, counted, dead)
+    replays = [hop for hop in retries if hop.replay and not hop.attempt]
+    _each_once(report, log, counted, dead, replays)
+    if names.status:
+        _statuses(report, bootstrap, names, counted, dead, replays)
     _retries(report, names, counted, dead, retries, clock_moved)
     changelog = read_all(bootstrap, names.averages)
     _sums(report, log, counted, changelog)
@@ -74,9 +79,10 @@ def _place(message: Message) -> Place:
 
 
 def _counted(message: Message) -> Hop:
-    topic, partition, offset, order_id, attempt, handled = json.loads(message.value() or b"")
+    topic, partition, offset, order_id, attempt, handled, *replay = json.loads(message.value() or b"")
     origin = (topic, partition, offset)
-    return Hop(origin, attempt, _place(message), message.timestamp()[1], int(handled * 1000), order_id)
+    where, when = _place(message), message.timestamp()[1]
+    return Hop(origin, attempt, where, when, int(handled * 1000), order_id, *replay)
 
 
 def _failed(message: Message) -> Hop:
@@ -86,8 +92,11 @@ def _failed(message: Message) -> Hop:
         return (held[name] or b"").decode()
 
     origin = (text("x-original-topic"), int(text("x-original-partition")), int(text("x-original-offset")))
-    count, handled = int(text("retryCount")), int(text("x-failed-at"))
-    return Hop(origin, count, _place(message), message.timestamp()[1], handled, _order_id(message))
+    letter = (held.get("x-replay-of") or b"").decode()
+    replay = int(text("x-replay-count")) if letter else 0
+    count, handled = (int((held.get(name) or b"0").decode()) for name in ("retryCount", "x-failed-at"))
+    where, when = _place(message), message.timestamp()[1]
+    return Hop(origin, count, where, when, handled, _order_id(message), replay, letter)
 
 
 def _order_id(message: Message) -> str | None:
@@ -140,11 +149,17 @@ def _acknowledged(report: Report, told: Told, log: dict[Place, Message]) -> None
     report.problem("I1 not as it was sent", [one for one in told.acknowledged if held.get(one) != told.sent[one]])
 
 
-def _each_once(report: Report, log: dict[Place, Message], counted: list[Hop], dead: list[Hop]) -> None:
+def _each_once(
+    report: Report, log: dict[Place, Message], counted: list[Hop], dead: list[Hop], replays: list[Hop]
+) -> None:
+    # A dead letter that was sent back has one more outcome, in its turn; none is counted twice.
     outcomes: Counter[Place] = Counter(hop.origin for hop in (*counted, *dead))
+    outcomes.subtract(hop.origin for hop in replays)
+    report.problem("I1 counted twice", [one for one, n in Counter(hop.origin for hop in counted).items() if n > 1])
     wanted = {place for place, message in log.items() if message.value() is not None}
     report.counted, report.dead, report.skipped = len(counted), len(dead), len(log) - len(wanted)
-    missing = [place for place in wanted if not outcomes[place]]
+    report.replayed = len(replays)
+    missing = [place for place in wanted if outcomes[place] < 1]
     twice = [place for place, times in outcomes.items() if times > 1]
     report.lost, report.doubled = len(missing), sum(outcomes[place] - 1 for place in twice)
     report.problem("I1 lost", sorted(missing))
@@ -157,27 +172,49 @@ def _each_once(report: Report, log: dict[Place, Message], counted: list[Hop], de
     )
 
 
+def _statuses(
+    report: Report, bootstrap: str, names: Names, counted: list[Hop], dead: list[Hop], replays: list[Hop]
+) -> None:
+    """I9: each dead letter that was sent back says what came of it, and no other says that it was."""
+    said = {}
+    for one in read_all(bootstrap, names.status):
+        if (key := (one.key() or b"").decode()).count("/") == 2:
+            said[key] = json.loads(one.value() or b"{}")["status"]
+    letters = {"/".join(map(str, hop.at)): hop for hop in dead}
+    report.problem("I9 of no dead letter", [hop for hop in replays if hop.letter not in letters])
+    report.problem(
+        "I9 sent back twice", [one for one, n in Counter(hop.letter for hop in replays).items() if n > 1]
+    )
+    ends = {(hop.origin, hop.replay): "resolved" for hop in counted}
+    ends |= {(hop.origin, hop.replay): "failed_again" for hop in dead}
+    wanted = {hop.letter: ends.get((hop.origin, hop.replay), "replaying") for hop in replays}
+    told = {letter: status for letter, status in said.items() if status not in ("open", "discarded")}
+    differ = {one for one in {*wanted, *told} if wanted.get(one) != told.get(one)}
+    report.problem("I9 statuses", [f"{one} {told.get(one)} for {wanted.get(one)}" for one in sorted(differ)])
+
+
 def _retries(
     report: Report, names: Names, counted: list[Hop], dead: list[Hop], retries: list[Hop], clock_moved: bool
 ) -> None:
-    waits = {(hop.origin, hop.attempt): hop for hop in retries}
+    waits = {(hop.origin, hop.attempt, hop.replay): hop for hop in retries}
     report.retried = len(retries)
-    times = Counter((hop.origin, hop.attempt) for hop in retries)
+    times = Counter((hop.origin, hop.attempt, hop.replay) for hop in retries)
     report.problem("I6 the same retry twice", [one for one, number in times.items() if number > 1])
-    report.problem("I6 beyond MAX_RETRIES", [hop for hop in retries if not 1 <= hop.attempt <= names.max_retries])
+    beyond = [hop for hop in retries if not (not hop.replay) <= hop.attempt <= names.max_retries]
+    report.problem("I6 beyond MAX_RETRIES", beyond)
     early, orphans = [], []
     for hop in (
         *counted,
         *dead,
-        *(Hop(one.origin, one.attempt - 1, one.at, one.appended_ms, one.handled_ms, None) for one in retries),
+        *(replace(one, attempt=one.attempt - 1) for one in retries if one.attempt),
     ):
-        if not hop.attempt:
+        if not hop.attempt and not hop.replay:
             continue
-        parent = waits.get((hop.origin, hop.attempt))
+        parent = waits.get((hop.origin, hop.attempt, hop.replay))
         if parent is None:
             orphans.append(hop)
             continue
-        due = parent.appended_ms + (names.delay_ms << (hop.attempt - 1))
+        due = parent.appended_ms + (names.delay_ms << (hop.attempt - 1) if hop.attempt else 0)
         if hop.appended_ms < due or (not clock_moved and hop.handled_ms < due - _CLOCK_MS):
             early.append((hop, due))
     report.problem("I6 handled before it was due", early)

@@ -114,7 +114,7 @@ class Crew:
         one = self.settings
         return Names(
             one.topic, one.retry_topic, one.dlq_topic, one.averages_topic, one.output_topic,
-            one.group, one.retry_group, one.max_retries, one.retry_delay_ms,
+            one.group, one.retry_group, one.max_retries, one.retry_delay_ms, one.dlq_status_topic,
         )  # fmt: skip
 
     def start(self, verb: str, at: str = "", **env: str) -> Member:

@@ -23,6 +23,8 @@ class Names:
     retry_group: str
     max_retries: int
     delay_ms: int
+    #: Where the tools' statuses stand; empty: no tool is at work.
+    status: str = ""
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Report:
     counted: int = 0
     dead: int = 0
     retried: int = 0
+    replayed: int = 0
     skipped: int = 0
     lost: int = 0
     doubled: int = 0
@@ -50,7 +53,10 @@ class Report:
 
 @dataclass
 class Hop:
-    """A record that says what became of an order: where it stands, when it was written, when handled."""
+    """A record that says what became of an order: where it stands, when it was written, when handled.
+
+    ``replay`` is which sending back of a dead letter it belongs to, ``letter`` that letter; 0 and empty: none.
+    """
 
     origin: Place
     attempt: int
@@ -58,3 +64,5 @@ class Hop:
     appended_ms: int
     handled_ms: int
     order_id: str | None
+    replay: int = 0
+    letter: str = ""

@@ -22,7 +22,9 @@ _SECONDS, _ONE_IN = float(_SLEEP), int(_EVERY)
 def identity(order: dict[str, Any], meta: Meta) -> bytes:
     """Say who was counted, in which attempt, and when by this process's clock."""
     origin = meta.origin
-    told = (origin.topic, origin.partition, origin.offset, order["orderId"], meta.attempt, time.time())
+    held = dict(meta.headers)
+    replay = int(held["x-replay-count"] or b"") if "x-replay-of" in held else 0
+    told = (origin.topic, origin.partition, origin.offset, order["orderId"], meta.attempt, time.time(), replay)
     return json.dumps(told).encode()
 
 

@@ -17,15 +17,16 @@ class Steps:
 
     def __init__(self, log: dict[Place, Message], counted: list[Hop], dead: list[Hop], retries: list[Hop]) -> None:
         self._handled: dict[tuple[str, str], list[int]] = defaultdict(list)
-        places = {(hop.origin, hop.attempt): hop.at for hop in retries}
+        places = {(hop.origin, hop.attempt, hop.replay): hop.at for hop in retries}
         kinds = {
             "processed": [(hop, hop.attempt) for hop in counted],
             "dead": [(hop, hop.attempt) for hop in dead],
-            "retried": [(hop, hop.attempt - 1) for hop in retries],
+            "retried": [(hop, hop.attempt - 1) for hop in retries if hop.attempt],  # else a replay, of the tools
         }
         for kind, hops in kinds.items():
             for hop, attempt in hops:
-                self._note(kind, hop.origin if not attempt else places.get((hop.origin, attempt)))
+                is_first = not attempt and not hop.replay
+                self._note(kind, hop.origin if is_first else places.get((hop.origin, attempt, hop.replay)))
         for place, message in log.items():
             if message.value() is None:
                 self._note("skipped", place)

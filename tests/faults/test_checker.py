@@ -62,9 +62,26 @@ class World:
                 "x-original-offset": offset, "x-failed-at": int(time.time() * 1000) + 60_000}  # fmt: skip
         return {"value": encode(order), "headers": [(name, str(value).encode()) for name, value in held.items()]}
 
-    def counted(self, order: dict[str, Any], offset: int, attempt: int, at: float) -> dict[str, Any]:
-        told = (self.topic("orders"), 0, offset, order["orderId"], attempt, at)
+    def counted(
+        self, order: dict[str, Any], offset: int, attempt: int, at: float, replay: int = 0
+    ) -> dict[str, Any]:
+        told = (self.topic("orders"), 0, offset, order["orderId"], attempt, at, replay)
         return {"value": json.dumps(told).encode()}
+
+    def sent_back(self, letter: str) -> dict[str, Any]:
+        sent = self.failed(DEAD, 2, 0)
+        kept = [one for one in sent["headers"] if one[0].startswith("x-original")]
+        return sent | {"headers": [*kept, ("x-replay-of", letter.encode()), ("x-replay-count", b"1")]}
+
+    def replay(self, status: str) -> str:
+        """Have the dead letter sent back and counted; return its name."""
+        letter = f"{self.topic('dlq')}/0/0"
+        self.records["retry"].append(self.sent_back(letter))
+        self.records["output"].append(self.counted(DEAD, 2, 0, time.time(), 1))
+        self.records["averages"] += [self.progress("retry", 2, processed=2), self.shard("retry", 2, 6.0)]
+        self.offsets["retry"] = 2
+        self.records["status"] = [{"key": letter.encode(), "value": json.dumps({"status": status}).encode()}]
+        return letter
 
     def progress(self, kind: str, next_offset: int, **counts: int) -> dict[str, Any]:
         zero = {"processed": 0, "retried": 0, "dead": 0, "skipped": 0}
@@ -85,7 +102,9 @@ class World:
             asker.commit(offsets=[TopicPartition(self.topic(kind), 0, offset)], asynchronous=False)
             asker.close()
         kinds = ("orders", "retry", "dlq", "averages", "output")
-        names = Names(*map(self.topic, kinds), self.topic("orders"), self.topic("retry"), 3, self.delay_ms)
+        status = self.topic("status") if "status" in self.records else ""
+        groups = (self.topic("orders"), self.topic("retry"))
+        names = Names(*map(self.topic, kinds), *groups, 3, self.delay_ms, status)
         return checker.check(self.bootstrap, names, self.folder, seen).problems
 
 
@@ -128,6 +147,7 @@ def test_each_invariant_can_be_broken(world: World) -> None:
     found = world.check({(world.topic("output"), 0, 99): b"", (world.topic("output"), 0, 0): b"other"})
     assert kinds(found) == {
         "I1 acknowledged, not in the log", "I1 twice in the log", "I1 not as it was sent", "I1 lost", "I1 doubled",
+        "I1 counted twice",
         "I1 of no order",
         "I2 counted, but no order", "I2 another order's", "I2 wrong count or sum",
         "I3 the changelog goes back", "I3 a step is not what its transaction wrote",
@@ -136,6 +156,23 @@ def test_each_invariant_can_be_broken(world: World) -> None:
         "I6 without the retry before it", "seen meanwhile and not at the end",
         "seen at the end and not meanwhile", "seen with another value",
     }  # fmt: skip
+
+
+@pytest.mark.broker
+def test_a_replay_is_followed_to_its_end(world: World) -> None:
+    """Sent back, counted, and resolved is as it should be."""
+    world.replay("resolved")
+    assert world.check() == []
+
+
+@pytest.mark.broker
+def test_each_way_a_replay_can_go_wrong(world: World) -> None:
+    """Sent twice, sent of nothing, a status that nothing bears out."""
+    letter = world.replay("replaying")
+    world.records["retry"] += [world.sent_back(letter), world.sent_back("nowhere/0/0")]
+    world.records["status"].append({"key": b"nowhere/0/1", "value": b'{"status": "resolved"}'})
+    found = world.check()
+    assert {"I9 sent back twice", "I9 of no dead letter", "I9 statuses", "I1 lost"} <= kinds(found), found
 
 
 @pytest.mark.broker

@@ -14,7 +14,7 @@ SLICE = [
     "F1-kills-at-random", "F1-kills-at-points", "F2-zombies", "F3-slow-handler", "F4-rebalance-storm",
     "F4-rebalance-storm-new-protocol", "F5-only-broker-killed", "F8-late-end-of-transaction", "F10-answer-lost",
     "F12-poison-and-hostile-headers", "F14-one-identity-twice", "F15-state-and-offsets-lost",
-    "F15-offsets-before-state",
+    "F15-offsets-before-state", "F18-replays-killed",
 ]  # fmt: skip
 
 

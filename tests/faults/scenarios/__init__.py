@@ -35,6 +35,6 @@ def scenario(fault: str, brokers: int = 0) -> Callable[[Callable[[Bed], None]], 
 
 def load() -> dict[str, Scenario]:
     """Return all scenarios."""
-    from tests.faults.scenarios import brokers, network, processes, soak, state  # noqa: F401  registering is what an import does
+    from tests.faults.scenarios import brokers, network, processes, soak, state, tools  # noqa: F401  registering is what an import does
 
     return ALL
