@@ -77,7 +77,7 @@ class World:
         """Have the dead letter sent back and counted; return its name."""
         letter = f"{self.topic('dlq')}/0/0"
         self.records["retry"].append(self.sent_back(letter))
-        self.records["output"].append(self.counted(DEAD, 2, 0, time.time(), 1))
+        self.records["output"].append(self.counted(DEAD, 2, 0, time.time() + 60, 1))
         self.records["averages"] += [self.progress("retry", 2, processed=2), self.shard("retry", 2, 6.0)]
         self.offsets["retry"] = 2
         self.records["status"] = [{"key": letter.encode(), "value": json.dumps({"status": status}).encode()}]
