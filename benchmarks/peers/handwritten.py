@@ -11,6 +11,7 @@ import json
 import struct
 import time
 from collections import defaultdict
+from collections.abc import Callable
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 
@@ -23,6 +24,38 @@ from kafka_orders.pipeline.startup import connection_of
 PACKAGES = ("confluent-kafka", "fastavro")
 POLL, BATCH, BATCH_SECONDS = 200, 20_000, 0.05
 _TOTAL = struct.Struct("<qd")
+
+
+Gathered = tuple[int, dict[str, list[float]], list[Message]]
+
+
+def gatherer(consumer: Consumer, meter: Meter, failing_below: float) -> Callable[[], Gathered]:
+    """Return what gathers a batch: how many records, the values by product, and those that fail."""
+    decode = compile_flat(json.loads(SCHEMA.read_text(encoding="utf-8")), decoder())
+    assert decode is not None
+
+    def gather() -> Gathered:
+        values: defaultdict[str, list[float]] = defaultdict(list)
+        failed: list[Message] = []
+        size, deadline = 0, float("inf")
+        while size < BATCH and (left := deadline - time.monotonic()) > 0:
+            messages = consumer.consume(min(POLL, BATCH - size) if size else 1, min(left, 0.1))
+            if not messages:
+                break
+            if not size:
+                meter.begin()
+                deadline = time.monotonic() + BATCH_SECONDS
+            for message in messages:
+                order = decode(message.value())  # type: ignore[arg-type]
+                price = order["price"]
+                if price < failing_below:
+                    failed.append(message)
+                else:
+                    values[order["product"]].append(price)
+            size += len(messages)
+        return size, values, failed
+
+    return gather
 
 
 def run(job: Job, meter: Meter) -> None:
@@ -38,31 +71,13 @@ def run(job: Job, meter: Meter) -> None:
     consumer.subscribe([job.topic], on_assign=begin)
     producer = Producer({**connection.transactional_producer(f"{job.run}-tx"), "delivery.report.only.error": True})
     producer.init_transactions(30)
-    decode = compile_flat(json.loads(SCHEMA.read_text(encoding="utf-8")), decoder())
-    assert decode is not None
     totals: dict[str, tuple[int, float]] = {}
     seen = failures = 0
+    gather = gatherer(consumer, meter, job.failing_below)
     while seen < job.count:
-        values: defaultdict[str, list[float]] = defaultdict(list)
-        failed: list[Message] = []
-        size, deadline, failing_below = 0, float("inf"), job.failing_below
-        while size < BATCH and (left := deadline - time.monotonic()) > 0:
-            messages = consumer.consume(min(POLL, BATCH - size) if size else 1, min(left, 0.1))
-            if not messages:
-                if size:
-                    break
-                continue
-            if not size:
-                meter.begin()
-                deadline = time.monotonic() + BATCH_SECONDS
-            for message in messages:
-                order = decode(message.value())  # type: ignore[arg-type]
-                price = order["price"]
-                if price < failing_below:
-                    failed.append(message)
-                else:
-                    values[order["product"]].append(price)
-            size += len(messages)
+        size, values, failed = gather()
+        if not size:
+            continue
         producer.begin_transaction()
         for one in failed:
             producer.produce(job.failures, one.value(), one.key())

@@ -49,7 +49,7 @@ class Metered:
 
     def __init__(self, job: Any, meter: Meter) -> None:
         self._job, self._meter = job, meter
-        self.handler = job.handler
+        self.handler, self.probe = job.handler, job.probe
 
     def handling(self, *arguments: Any) -> tuple[Any, Any, Any]:
         """Return what the job returns, its first call watched."""
