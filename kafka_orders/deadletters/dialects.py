@@ -35,7 +35,7 @@ class Names(NamedTuple):
     message: str = ""
     stack: str = ""
     group: str = ""
-    retries: str = ""
+    attempts: str = ""
     stage: str = ""
     binary: bool = False
     says_class: bool = False
@@ -60,7 +60,7 @@ class Names(NamedTuple):
             message,
             self._text(held, self.stage),
             self._text(held, self.stack),
-            max(0, self._number(held, self.retries)),
+            max(0, self._number(held, self.attempts) - 1),  # the first one is no retry
             group=self._text(held, self.group),
             replay_count=headers.number(held.items(), headers.REPLAY_COUNT, 3) or 0,
             replay_of=headers.text(held.items(), headers.REPLAY_OF) or "",
@@ -82,7 +82,8 @@ class Names(NamedTuple):
 
 _SPRING = {
     "cause": "kafka_dlt-exception-cause-fqcn", "message": "kafka_dlt-exception-message",
-    "stack": "kafka_dlt-exception-stacktrace", "group": "kafka_dlt-original-consumer-group", "binary": True,
+    "stack": "kafka_dlt-exception-stacktrace", "group": "kafka_dlt-original-consumer-group",
+    "attempts": "kafka_deliveryAttempt", "binary": True,
 }  # fmt: skip
 
 SYSTEMS = (
@@ -100,7 +101,7 @@ SYSTEMS = (
           fqcn="__streams.errors.exception", message="__streams.errors.message",
           stack="__streams.errors.stacktrace", says_class=True),
     Names("share group", "__dlq.errors.topic", "__dlq.errors.partition", "__dlq.errors.offset",
-          message="__dlq.errors.message", group="__dlq.errors.group", retries="__dlq.errors.delivery.count"),
+          message="__dlq.errors.message", group="__dlq.errors.group", attempts="__dlq.errors.delivery.count"),
     Names("SmallRye", "dead-letter-topic", "dead-letter-partition", "dead-letter-offset",
           fqcn="dead-letter-exception-class-name", cause="dead-letter-cause-class-name",
           message="dead-letter-reason"),

@@ -91,7 +91,9 @@ class Letter:
     def told(self) -> Told:
         """What its headers tell, in the words of this project."""
         if self._told is None:
-            self._told = next(filter(None, (dialect(self.held) for dialect in self._dialects)), UNTOLD)
+            last = dict(self.headers)  # others append, and their last is the newest
+            found = (dialect(self.held if dialect is ours else last) for dialect in self._dialects)
+            self._told = next(filter(None, found), UNTOLD)
         return self._told
 
     # These four are asked of every letter by a scan: read from our own headers without all the rest.

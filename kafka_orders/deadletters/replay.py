@@ -91,6 +91,8 @@ class Router:
             return f"is {standing.status}"
         if letter.told.replay_count >= self.options.max_replays:
             return f"is parked: it was replayed {letter.told.replay_count} times (--max-replays)"
+        if letter.payload is None:
+            return "has no payload: its system did not copy it"
         target = self.target(letter)
         return "" if target in self.partitions else f"its topic {target} does not exist (--to names another one)"
 
