@@ -34,13 +34,22 @@ def build(folder: Path, *, progress: bool) -> Path:
     paths = jars.ensure(cache, progress=progress, jars=wanted)
     compiler = next(path for path in paths if path.name.startswith("ecj-"))
     libraries = [path for path in paths if path != compiler]
+    compile_java(SOURCES, folder, compiler, libraries)
+    return folder
+
+
+def compile_java(sources: Path, folder: Path, compiler: Path, libraries: list[Path]) -> None:
+    """Compile the ``sources`` folder into ``folder``, likewise.
+
+    Raises:
+        RuntimeError: the compiler's words.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     command = [
         str(java()), "-jar", str(compiler), "-source", _LEVEL, "-target", _LEVEL, "-nowarn", "-encoding", "UTF-8",
-        "-cp", os.pathsep.join(map(str, libraries)), "-d", str(folder), *map(str, sorted(SOURCES.glob("*.java"))),
+        "-cp", os.pathsep.join(map(str, libraries)), "-d", str(folder), *map(str, sorted(sources.glob("*.java"))),
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"the sources in {SOURCES.name} do not compile: {done.stdout}{done.stderr}")
+        raise RuntimeError(f"the sources in {sources.name} do not compile: {done.stdout}{done.stderr}")
     write_arguments(folder, [folder, *libraries])
-    return folder
