@@ -262,7 +262,8 @@ def _stats_rows(found: Stats) -> Rows:
                          ("product", found.products)):  # fmt: skip
         rows += [{"what": f"{name} {printable(each)}", "letters": count} for each, count in counts.most_common(10)]
     rows += [
-        {"what": f"{job.action} {job.id} {job.state} by {job.author}", "letters": job.done} for job in found.jobs
+        {"what": printable(f"{job.action} {job.id} {job.state} by {job.author}"), "letters": job.done}
+        for job in found.jobs
     ]
     return rows
 

@@ -1,4 +1,4 @@
-"""Dead letters that the real Java classes wrote: listed, grouped and replayed (tests/fixtures/foreign/record.py)."""
+"""Dead letters that the real Java classes wrote: listed, grouped, replayed (tests/fixtures/foreign/record.py)."""
 
 from __future__ import annotations
 
