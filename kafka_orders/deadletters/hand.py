@@ -28,7 +28,7 @@ _TRIES = 30
 #: Longest pause before the next try in seconds, a random part of it: two tools must not keep step.
 _PAUSE_SECONDS = 1.0
 #: The broker answers within so many seconds, or the tool gives up; nothing is half done then.
-_ANSWER_SECONDS = 60.0
+_ANSWER_SECONDS = 30.0
 
 
 class Step(NamedTuple):
