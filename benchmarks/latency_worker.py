@@ -27,7 +27,7 @@ class Watched:
     """A job whose orders' timestamps (ms) are kept until their transaction has committed."""
 
     def __init__(self, job: Any) -> None:
-        self._job, self.handler = job, job.handler
+        self._job, self.handler, self.probe = job, job.handler, job.probe
         self.stamps: list[int] = []
         #: ms from each order's timestamp to its being handled, before the rest of its batch and the commit.
         self.waits: list[int] = []

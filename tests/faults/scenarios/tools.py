@@ -21,7 +21,7 @@ def replays_killed(bed: Bed) -> None:
     bed.staff()
     bed.produce(1_000_000, 1000)
     bed.flow(1500)
-    for number in range(int(bed.length(8, 40))):
+    for number in range(int(bed.length(6, 40))):
         before = replaying(bed)
         tools = [bed.line.start(*REPLAY) for _ in range(1 + number % 2)]
         eventually(lambda before=before: replaying(bed) > before, 60, "a replay sends")
