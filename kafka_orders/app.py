@@ -76,7 +76,7 @@ class App:
             encode: dict to bytes for the output topic; default: by ``schema``.
             retry_on: more classes of errors that are temporary, beside the policy's own.
             probe: called without arguments when the handler fails temporarily: it raises while what the handler
-                needs is away, and then the workers pause instead of routing failures (docs/breaker.md).
+                needs is away; then workers pause instead of routing failures (docs/explanation/breaker.md).
             to_retry: called as ``to_retry(msg, error_msg, retry_count)`` for every temporary failure.
             to_dlq: called as ``to_dlq(msg, error_msg)`` for every permanent one.
             defaults: settings of this program by name (``batch_ms=20``), weaker than every other source.
@@ -157,17 +157,8 @@ class App:
             contract = Contract(settings.id_field or DEFAULT_ID, settings.value_field, settings.group_by)
         if self._no_id and not settings.id_field:
             contract = replace(contract, id_field=None)
-        return Job(
-            decode,
-            self._handler,
-            contract,
-            self._to_retry,
-            self._to_dlq,
-            encode,
-            self._retry_on,
-            self._probe,
-            reader,
-        )
+        hooks = self._to_retry, self._to_dlq, encode, self._retry_on, self._probe
+        return Job(decode, self._handler, contract, *hooks, reader)
 
     def _format(self, settings: Settings) -> AvroFormat:
         schema = self._schema

@@ -26,8 +26,7 @@ from kafka_orders.log.reader import Reader
 class Book:
     """The newest standing of every dead letter; :meth:`refresh` reads only what is new.
 
-    In memory are the dead letters that something became of, about 120 bytes each (the values of standings that
-    are alike are one), and all jobs and notes.
+    In memory are the dead letters that something became of (standings that are alike are one), jobs and notes.
     """
 
     admin: Admin
@@ -65,7 +64,9 @@ class Book:
             return  # nothing of ours is ever deleted
         if b"/" in rest:
             topic, partition, offset = LetterId.parse(name.decode(errors="replace"))
-            standing = self._alike.get(value) or self._alike.setdefault(value, load_standing(value))
+            standing = self._alike.get(value) or load_standing(value)
+            if not standing.target:  # else it is one of its kind
+                self._alike[value] = standing
             self._standings.setdefault(Slot(topic, partition), {})[offset] = standing
         elif kind == b"job":
             self.jobs[rest.decode()] = load_job(value)

@@ -35,7 +35,7 @@ class Step(NamedTuple):
     """One transaction: records, and those that follow once the places of the first are known."""
 
     records: Iterable[OutRecord]
-    then: Callable[[], Iterable[OutRecord]] = tuple
+    then: Callable[[], Iterable[OutRecord]] | None = None
 
 
 class Hand:

@@ -56,8 +56,12 @@ def record_of(topic: str, job: JobRecord) -> OutRecord:
 
 
 def take_over(topic: str, job: JobRecord, book: Book) -> list[OutRecord]:
-    """Return the records that begin a replay: its own, and the end of every other that has not ended."""
-    others = [one for one in book.jobs.values() if one.state == RUNNING and one.id != job.id]
+    """Return the records that begin a job: its own, and if it is a replay, the end of all that have not ended.
+
+    An edit is short: a replay that runs goes on after it.
+    """
+    running = [one for one in book.jobs.values() if one.state == RUNNING and one.id != job.id]
+    others = running if job.action == "replay" else []
     return [record_of(topic, moved(one, TAKEN_OVER)) for one in others] + [record_of(topic, job)]
 
 

@@ -27,6 +27,7 @@ from kafka_orders.deadletters.letters import Letter
 from kafka_orders.deadletters.queue import Queue
 from kafka_orders.deadletters.selection import Selection
 from kafka_orders.domain import headers
+from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.headers import Headers, Origin
 from kafka_orders.domain.policy import retry_partition
 from kafka_orders.domain.settings import Settings
@@ -124,7 +125,14 @@ def sent_headers(letter: Letter, origin: Origin, job: str) -> Headers:
 
 
 def router_of(queue: Queue, options: Options) -> Router:
-    """Return what decides for a queue: it knows the topics that there are."""
+    """Return what decides for a queue: it knows the topics that there are.
+
+    Raises:
+        SettingsError: the topic to send to is one that only the pipeline itself writes.
+    """
+    own = queue.settings
+    if options.to in (own.dlq_topic, own.averages_topic, own.dlq_status_topic):
+        raise SettingsError(f"--to {options.to}: only the pipeline itself writes there")
     return Router(queue.settings, queue.admin.partition_counts(), options)
 
 
@@ -198,7 +206,7 @@ class Replay:
 
     def _room(self, size: int) -> int:
         """Return how many letters the next transaction may take."""
-        return min(size, self.options.most - self.job.done) if self.options.most else size
+        return max(0, min(size, self.options.most - self.job.done)) if self.options.most else size
 
     def _send(self, letters: list[Letter]) -> None:
         going: list[Letter] = []

@@ -135,7 +135,7 @@ class TransactionalProducer:
 
     def transact(
         self, records: Iterable[OutRecord], offsets: Sequence[Offset] = (), token: GroupToken | None = None,
-        then: Callable[[], Iterable[OutRecord]] = tuple,
+        then: Callable[[], Iterable[OutRecord]] | None = None,
     ) -> float:  # fmt: skip
         """Write ``records`` and commit ``offsets``, all or nothing. Return the seconds the end took.
 
@@ -157,9 +157,10 @@ class TransactionalProducer:
             for record in records:  # 4. route, 5. write
                 self._produce(producer, record)
             self._flush(producer)  # 6. flush, then send offsets
-            for record in then():
-                self._produce(producer, record)
-            self._flush(producer)
+            if then is not None:
+                for record in then():
+                    self._produce(producer, record)
+                self._flush(producer)
             started = time.monotonic()
             if token is not None:
                 send = [TopicPartition(one.topic, one.partition, one.next_offset) for one in offsets]

@@ -188,6 +188,7 @@ def test_wrong_names_are_said(line: Pipeline) -> None:
         (("--resume", "latest"), 1, "no replay to resume"),
         (("--resume", "x"), 1, "there is no replay x"),
         (("--status", "nonsense"), 2, "is no status"),
+        (("--to", where), 2, "only the pipeline itself writes there"),
         (("--since", "nonsense"), 2, "is no time"),
         (("--product", "Nothing"), 0, "nothing is selected"),
     ):
