@@ -35,7 +35,7 @@ from kafka_orders.domain.standing import OPEN, REPLAYING, JobRecord, Standing, d
 from kafka_orders.log.transaction import OutRecord
 from kafka_orders.pipeline.stop import Stop
 
-#: Letters of one transaction; fewer with a rate, so that it is kept within each second, too.
+#: Letters of one transaction at the most; with a rate they are those that are due, so often in a second.
 _BATCH = 500
 _BATCHES_A_SECOND = 20
 
@@ -167,6 +167,7 @@ class Replay:
     sent: int = 0
     passed_over: Counter[str] = field(default_factory=Counter)
     _router: Router = field(init=False)
+    _started: float = field(init=False)
 
     def run(self) -> JobRecord:
         """Send until all is sent, or a stop is asked for; return the job as it ended.
@@ -179,14 +180,14 @@ class Replay:
         began = replace(jobs.moved(self.job, jobs.RUNNING), done=0, passed_over=0)  # counted anew, from its marks
         self.hand.transact(lambda book: Step(jobs.take_over(self._status_topic, began, book)))
         self.job = began
-        started, is_all = time.monotonic(), True
+        self._started, is_all = time.monotonic(), True
         for letters in self._batches():
             if self.stop.requested:
                 is_all = False
                 break
             self._send(letters)
             if self.options.rate:
-                self.stop.pause(started + self.sent / self.options.rate - time.monotonic())
+                self.stop.pause(self._started + self.sent / self.options.rate - time.monotonic())
         ended = jobs.moved(self.job, jobs.DONE if is_all else jobs.CANCELLED)
         self._transact(lambda _book: Step([jobs.record_of(self._status_topic, ended)]))
         self.job = ended
@@ -197,16 +198,18 @@ class Replay:
         return self.queue.settings.dlq_status_topic
 
     def _batches(self) -> Iterator[list[Letter]]:
-        rate = self.options.rate
-        size = max(1, min(_BATCH, int(rate / _BATCHES_A_SECOND))) if rate else _BATCH
         bounds = jobs.bounds_of(self.job, self.queue.ends())
         found = self.queue.letters(Selection.of_dict(self.job.selection), bounds)
-        while letters := list(islice(found, self._room(size))):
+        while letters := list(islice(found, self._room())):
             yield letters
 
-    def _room(self, size: int) -> int:
-        """Return how many letters the next transaction may take."""
-        return max(0, min(size, self.options.most - self.job.done)) if self.options.most else size
+    def _room(self) -> int:
+        """Return how many letters the next transaction may take: what is due, also after a slow one."""
+        room, rate = _BATCH, self.options.rate
+        if rate:
+            due = (time.monotonic() - self._started + 1 / _BATCHES_A_SECOND) * rate - self.sent
+            room = max(1, min(room, int(due)))
+        return max(0, min(room, self.options.most - self.job.done)) if self.options.most else room
 
     def _send(self, letters: list[Letter]) -> None:
         going: list[Letter] = []
