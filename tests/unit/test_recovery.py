@@ -195,3 +195,14 @@ def test_a_retry_with_any_higher_count_is_a_child_beyond_the_state() -> None:
         Progress("g", 1, 1), parents, {("orders", 2, 1, 3, 0)}, set()
     )
     assert not doubt(Progress("g", 1, 1), parents, set(), set())
+
+
+def test_a_replay_is_a_chain_of_its_own() -> None:
+    """It begins at retryCount 0 again; with the replay's number it is not taken for the order's first try."""
+    first, sent = ("orders", 2, 7, 1, 0), ("orders", 2, 7, 0, 1)
+    again = ("orders", 2, 7, 1, 1)
+    parents = [(0, first), (1, sent), (2, again)]
+    retries, dead = {first, sent, again}, {first}
+    assert doubt(Progress("g", 3, processed=1, retried=1, dead=1), parents, retries, dead) == ""
+    assert doubt(Progress("g", 1, dead=1), parents, retries - {again}, dead) == ""
+    assert "beyond it has been retried" in doubt(Progress("g", 1, dead=1), parents[:2], retries, dead)
