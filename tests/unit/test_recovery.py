@@ -206,5 +206,5 @@ def test_a_replay_is_a_chain_of_its_own() -> None:
     assert doubt(Progress("g", 3, processed=1, retried=1, dead=1), parents, retries, dead) == ""
     assert doubt(Progress("g", 1, dead=1), parents, retries - {again}, dead) == ""
     assert "beyond it has been retried" in doubt(Progress("g", 1, dead=1), parents[:2], retries, dead)
-    counted = Progress("g", 2, processed=1, dead=1)  # the replay passed: the order's first retry is none of its own
+    counted = Progress("g", 2, processed=1, dead=1)  # the replay passed: the first retry is none of its own
     assert doubt(counted, parents[:2], {first, sent}, dead) == ""
