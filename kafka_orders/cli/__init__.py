@@ -18,6 +18,7 @@ _MODULES = {
     "demo": ["demo", "up"],
     "dlq": ["dlq"],
     "doctor": ["doctor"],
+    "report": ["report"],
     "roles": ["consume", "produce", "retry"],
     "topics": ["reset", "topics"],
     "views": ["averages", "lag", "verify"],

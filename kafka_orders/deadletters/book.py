@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from kafka_orders.domain.records import Slot
@@ -36,25 +37,27 @@ class Book:
     notes: dict[str, Note] = field(default_factory=dict)
     #: Why each worker's outage breaker is open; empty: it is closed.
     breakers: dict[str, str] = field(default_factory=dict)
+    #: Told of every standing that is read.
+    heard: Callable[[LetterId, Standing], None] = lambda _letter, _standing: None
     #: By topic and partition, then offset.
     _standings: dict[Slot, dict[int, Standing]] = field(default_factory=dict)
     _read_to: dict[Slot, int] = field(default_factory=dict)
     _alike: dict[bytes, Standing] = field(default_factory=dict)
 
-    def refresh(self) -> None:
-        """Read on to the end of the log as it is now, open transactions awaited.
+    def refresh(self, bounds: Mapping[Slot, Bounds] | None = None) -> None:
+        """Read on to the end of the log as it is now, open transactions awaited; or to ``bounds``.
 
         Raises:
             RefusedError: the topic holds records of a newer version, or strange ones.
             BrokerError: it does not exist, or may not be read.
         """
-        bounds = self.admin.bounds(self.admin.slots(self.topic))
+        bounds = self.admin.bounds(self.admin.slots(self.topic)) if bounds is None else bounds
         ranges = {
             slot: Bounds(max(one.start, self._read_to.get(slot, 0)), one.end) for slot, one in bounds.items()
         }
         for message in self.reader.read(ranges):
             self._take(message)
-        self._read_to = {slot: one.end for slot, one in bounds.items()}
+        self._read_to.update({slot: one.end for slot, one in bounds.items()})
 
     def _take(self, message: Message) -> None:
         key, value = message.key(), message.value()
@@ -68,6 +71,7 @@ class Book:
             if not standing.target:  # else it is one of its kind
                 self._alike[value] = standing
             self._standings.setdefault(Slot(topic, partition), {})[offset] = standing
+            self.heard(LetterId(topic, partition, offset), standing)
         elif kind == b"job":
             self.jobs[rest.decode()] = load_job(value)
         elif kind == b"group":

@@ -42,6 +42,12 @@ class Group:
     note: str = ""
     looks_like: str = ""
 
+    @classmethod
+    def of(cls, letter: Letter) -> Group:
+        """Return the empty group of a letter's kind."""
+        told, at = letter.told, letter.failed_at_ms
+        return cls(letter.fingerprint, letter.id, told.fqcn, told.message, told.stage, first_ms=at, last_ms=at)
+
     def add(self, letter: Letter, decode: Decode, group_by: str) -> None:
         """Count one more."""
         at, status, record = letter.failed_at_ms, letter.standing.status, letter.record
@@ -81,17 +87,12 @@ def grouped(letters: Iterable[Letter], decode: Decode, group_by: str) -> list[Gr
         fingerprint = letter.fingerprint
         group = groups.get(fingerprint)
         if group is None:
-            group = groups[fingerprint] = _new(letter)
+            group = groups[fingerprint] = Group.of(letter)
         group.add(letter, decode, group_by)
     found = sorted(groups.values(), key=lambda one: -one.count)
     for group in found:
         group.looks_like = looks_like(group, found)
     return found
-
-
-def _new(letter: Letter) -> Group:
-    told, at = letter.told, letter.failed_at_ms
-    return Group(letter.fingerprint, letter.id, told.fqcn, told.message, told.stage, first_ms=at, last_ms=at)
 
 
 def looks_like(group: Group, groups: Sequence[Group]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from kafka_orders.domain.averages import Tally, merge_all
@@ -11,7 +12,7 @@ from kafka_orders.domain.recovery import Bounds
 from kafka_orders.domain.replay import Replay
 from kafka_orders.domain.shards import Shards
 from kafka_orders.log.admin import Admin
-from kafka_orders.log.message import Message
+from kafka_orders.log.message import Message, append_time_ms
 from kafka_orders.log.reader import Reader
 
 
@@ -39,6 +40,30 @@ class Snapshot:
         #: What was read of each slot; compaction may have kept a shard before its slot's newest progress record.
         self._replays: defaultdict[Slot, Replay] = defaultdict(Replay)
 
+    def follow(self, bounds: Mapping[Slot, Bounds], told: Callable[[Message], None]) -> None:
+        """Read on to the ends in ``bounds``, which are last stable offsets: no transaction lies across one.
+
+        So nothing is waited for, as :meth:`refresh` does, which is up to date, too. ``told`` hears of each record
+        after it has been taken, in the order of their times.
+
+        Raises:
+            RefusedError: the topic holds records of a newer version.
+        """
+        ranges = {
+            slot: Bounds(max(one.start, self._read_to.get(slot, 0)), one.end) for slot, one in bounds.items()
+        }
+        # By the broker's time, in which each partition is in order; other times would mix it up.
+        for message in sorted(self._reader.read(ranges), key=lambda one: append_time_ms(one) or 0):
+            self._apply(parse_key(message.key()) or parse_bulk_key(message.key()), message.value())
+            told(message)
+        self.settle()
+        self._read_to.update({slot: one.end for slot, one in bounds.items()})
+
+    def settle(self) -> None:
+        """Bring the shards up to date with what has been read so far."""
+        for replay in self._replays.values():
+            replay.settle()
+
     def refresh(self) -> None:
         """Read on to the end of the log as it is now.
 
@@ -47,8 +72,7 @@ class Snapshot:
         """
         for message in self._news():
             self._apply(parse_key(message.key()) or parse_bulk_key(message.key()), message.value())
-        for replay in self._replays.values():
-            replay.settle()
+        self.settle()
         resume = dict(self._read_to)
         for message in self._news():
             place, value = parse_key(message.key()) or parse_bulk_key(message.key()), message.value()

@@ -1,0 +1,130 @@
+"""The dead letters, counted: by status, kind and fingerprint, kept up to date letter by letter."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections import Counter, defaultdict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kafka_orders.deadletters.groups import MOST_DISTINCT, Group, looks_like
+from kafka_orders.deadletters.letters import Letter
+from kafka_orders.deadletters.selection import Decode
+from kafka_orders.deadletters.watch import printable
+from kafka_orders.domain.standing import OPEN, STATUSES, LetterId, Note, Standing
+from kafka_orders.report.model import Failure, Kind, LetterGroup, Letters
+
+#: Groups told of, the largest first, and latest failures.
+MOST_GROUPS = 100
+MOST_FAILURES = 20
+#: Of a message.
+_SHOWN = 200
+
+
+@dataclass(slots=True)
+class _Line:
+    """The letters of one partition, 21 bytes each: offset, time, number of the group, status."""
+
+    offsets: array[int] = field(default_factory=lambda: array("q"))
+    times: array[int] = field(default_factory=lambda: array("q"))
+    groups: array[int] = field(default_factory=lambda: array("I"))
+    statuses: array[int] = field(default_factory=lambda: array("B"))
+
+    def at(self, offset: int) -> int | None:
+        place = bisect_left(self.offsets, offset)
+        return place if place < len(self.offsets) and self.offsets[place] == offset else None
+
+    def drop(self, count: int) -> None:
+        for one in (self.offsets, self.times, self.groups, self.statuses):
+            del one[:count]
+
+
+class Dead:
+    """All dead letters of a topic. Feed :meth:`add`, :meth:`moved` and :meth:`removed` with what happens."""
+
+    def __init__(self, decode: Decode, group_by: str) -> None:
+        self._decode, self._group_by = decode, group_by
+        self._lines: defaultdict[int, _Line] = defaultdict(_Line)
+        self._groups: list[Group] = []
+        self._numbers: dict[str, int] = {}
+        self._statuses: Counter[str] = Counter()
+        self._kinds: Counter[tuple[str, str]] = Counter()
+        self._latest: deque[Failure] = deque(maxlen=MOST_FAILURES)
+
+    def add(self, letter: Letter) -> None:
+        """Take a new letter; those of one partition come in their order, and once."""
+        name, line, status = letter.id, self._lines[letter.id.partition], letter.standing.status
+        if line.offsets and name.offset <= line.offsets[-1]:
+            return
+        number = self._numbers.get(letter.fingerprint)
+        if number is None:
+            number = self._numbers[letter.fingerprint] = len(self._groups)
+            self._groups.append(Group.of(letter))
+        group = self._groups[number]
+        group.add(letter, self._decode, self._group_by)
+        line.offsets.append(name.offset)
+        line.times.append(letter.timestamp_ms)
+        line.groups.append(number)
+        line.statuses.append(STATUSES.index(status))
+        self._statuses[status] += 1
+        self._kinds[group.fqcn or "unknown", group.stage or "unknown"] += 1
+        self._latest.append(_failure(letter))
+
+    def moved(self, name: LetterId, standing: Standing) -> None:
+        """Take what has become of a letter; of one that is not known yet, its record will tell."""
+        line = self._lines[name.partition]
+        if (place := line.at(name.offset)) is not None:
+            self._count(line, place, -1)
+            line.statuses[place] = STATUSES.index(standing.status)
+            self._count(line, place, +1)
+
+    def removed(self, partition: int, start: int) -> None:
+        """Forget what retention has removed: all before offset ``start``."""
+        line = self._lines[partition]
+        gone = bisect_left(line.offsets, start)
+        for place in range(gone):
+            self._count(line, place, -1)
+            self._groups[line.groups[place]].count -= 1
+        line.drop(gone)
+
+    def _count(self, line: _Line, place: int, change: int) -> None:
+        status, group = STATUSES[line.statuses[place]], self._groups[line.groups[place]]
+        self._statuses[status] += change
+        group.statuses[status] = group.statuses.get(status, 0) + change
+
+    def letters(self, notes: Mapping[str, Note]) -> Letters:
+        """Return the figures."""
+        present = sorted((one for one in self._groups if one.count), key=lambda one: -one.count)
+        told = tuple(self._told(one, present, notes) for one in present[:MOST_GROUPS])
+        statuses = {name: count for name, count in self._statuses.items() if count}
+        total = sum(len(line.offsets) for line in self._lines.values())
+        kinds = tuple(Kind(printable(name), stage, count) for (name, stage), count in self._kinds.items())
+        return Letters(total, statuses, self._oldest_open(), kinds, told, len(present))
+
+    def failures(self) -> tuple[Failure, ...]:
+        """Return the latest, the newest first."""
+        return tuple(sorted(self._latest, key=lambda one: -one.at_ms))
+
+    def _oldest_open(self) -> int | None:
+        wanted = STATUSES.index(OPEN)
+        # Each partition's letters are in the order of their times, so its first open one is its oldest.
+        places = ((line, line.statuses.tobytes().find(wanted)) for line in self._lines.values())
+        return min((line.times[place] for line, place in places if place >= 0), default=None)
+
+    def _told(self, group: Group, groups: list[Group], notes: Mapping[str, Note]) -> LetterGroup:
+        note = notes.get(group.fingerprint)
+        statuses = {name: count for name, count in group.statuses.items() if count}
+        return LetterGroup(
+            printable(group.fingerprint), printable(group.fqcn), printable(group.message[:_SHOWN]), group.stage,
+            group.count, statuses.get(OPEN, 0), statuses, group.first_ms, group.last_ms, group.trend,
+            min(len(group.keys), MOST_DISTINCT), min(len(group.products), MOST_DISTINCT),
+            looks_like(group, groups), str(group.sample), "" if note is None else printable(note.text),
+        )  # fmt: skip
+
+
+def _failure(letter: Letter) -> Failure:
+    return Failure(
+        str(letter.id), letter.failed_at_ms, printable(letter.error_class), printable(letter.error[:_SHOWN]),
+        printable(letter.key), printable(letter.fingerprint),
+    )  # fmt: skip
