@@ -28,6 +28,7 @@ from kafka_orders.programs import exit_with, run_dlq_viewer, write_line
 from kafka_orders.sources import load
 from kafka_orders.views import logs
 from kafka_orders.views.console import Console
+from kafka_orders.views.exposing import exposed
 
 Schema = str | bytes | Path | Mapping[str, Any]
 
@@ -108,8 +109,10 @@ class App:
         logs.set_up(found.log_format)
         job = self.job(found)
         console = Console(write_line, id_field=job.contract.id_field)
-        with (stop or Stop()).on_signals() as asked:
-            return run_role(role or self._role, found, job, console, asked)
+        work = role or self._role
+        with (stop or Stop()).on_signals() as asked, exposed(found) as metrics:
+            story = metrics.story(work, found) if metrics else None
+            return run_role(work, found, job, console, asked, story=story)
 
     def main(self, role: str | None = None, settings: Settings | None = None) -> NoReturn:
         """Run as a program: ``main``, ``retry``, or ``dlq``, which shows the dead letters.

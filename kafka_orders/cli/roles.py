@@ -24,6 +24,7 @@ _WORKER = (
     *TOPICS, "output_topic", "schema", "value_field", "group_by",
     "id_field", "handler", "fail", "max_retries", "retry_delay_ms", "retry_jitter", "breaker", "probe",
     "batch_size", "batch_ms", "epoch", "instance_id", "group_protocol", "session_timeout_ms", "log_format",
+    "metrics_port", "metrics_host",
 )  # fmt: skip
 _processes = click.option(
     "--processes", type=click.IntRange(1, 256), default=1, show_default=True,
@@ -32,7 +33,7 @@ _processes = click.option(
 
 
 @click.command()
-@with_settings("topic", "rate", "count", "seed")
+@with_settings("topic", "rate", "count", "seed", "metrics_port", "metrics_host")
 def produce(settings: Settings) -> None:
     """Send random orders to the orders topic until --count or Ctrl-C."""
     run_producer(order_format().encode, settings)

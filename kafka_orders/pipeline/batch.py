@@ -57,6 +57,9 @@ class SlotBatch:
     results: list[tuple[bytes | None, bytes]] = field(default_factory=list)
     #: Replays of dead letters that have come to a good end.
     resolved: list[Replayed] = field(default_factory=list)
+    #: Of its first record, in epoch ms: when the order was written, and when it came to this topic; -1: unknown.
+    written_ms: int = -1
+    came_ms: int = -1
 
     @property
     def processed(self) -> int:
@@ -73,6 +76,8 @@ class Batch:
     sample: list[Counted] = field(default_factory=list)
     #: The record that was handled last.
     latest: tuple[Slot, int] | None = None
+    #: Time that decoding and handling took.
+    busy_seconds: float = 0.0
 
     def part(self, slot: Slot, offset: int) -> SlotBatch:
         """Return the part of ``slot``; ``offset`` is that of the next record.

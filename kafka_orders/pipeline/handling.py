@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
+from time import perf_counter
 from typing import Any
 
 from kafka_orders.domain import headers
 from kafka_orders.domain.errors import InvalidOrderError
 from kafka_orders.domain.fingerprint import Stage
 from kafka_orders.domain.order import Read
-from kafka_orders.log.message import Message, headers_of, offset_of, slot_of
+from kafka_orders.log.message import Message, headers_of, offset_of, origin_of, slot_of
 from kafka_orders.pipeline.alarm import Alarm
 from kafka_orders.pipeline.batch import SAMPLE, Batch, Counted, SlotBatch
 from kafka_orders.pipeline.desk import Desk
@@ -31,12 +32,14 @@ class Handling:
         The hot path of the pipeline: good records touch neither headers nor keys, offsets are read
         once per run of one partition, values are only collected and summed once per batch.
         """
-        done = 0
+        done, began = 0, perf_counter()
         self._desk.open()
         for _, run in groupby(messages, Message.partition):
             records = list(run)
             slot = slot_of(records[0])
             part = batch.part(slot, offset_of(records[0]))
+            if part.came_ms < 0:
+                self._date(part, records[0])
             handled = self._run(records, part, batch.sample, alarm)
             last = offset_of(records[handled - 1])
             part.next_offset, batch.latest = last + 1, (slot, last)
@@ -47,7 +50,13 @@ class Handling:
                 break
         self._desk.message = None
         batch.size += done
+        batch.busy_seconds += perf_counter() - began
         return done
+
+    def _date(self, part: SlotBatch, first: Message) -> None:
+        part.came_ms = part.written_ms = first.timestamp()[1]
+        if self._desk.source_is_retry:
+            part.written_ms = origin_of(first).timestamp_ms
 
     def _resolve(self, records: list[Message], part: SlotBatch) -> None:
         """Note which of the records are replays of dead letters that came to a good end."""

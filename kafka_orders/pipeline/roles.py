@@ -73,13 +73,15 @@ class Job:
         return Handling(read, failing, desk, results), desk, results
 
 
-def run_role(role: RoleName, settings: Settings, job: Job, observer: Observer, stop: Stop) -> Ended:
-    """Work as ``role`` until stopped; the topics are created if they are missing.
+def run_role(
+    role: RoleName, settings: Settings, job: Job, observer: Observer, stop: Stop, *, story: Story | None = None
+) -> Ended:
+    """Work as ``role`` until stopped; the topics are created if they are missing. ``story`` hears of what happens.
 
     Raises:
         KafkaOrdersError: see its exit code; nothing that was not committed counts.
     """
-    story = Story(role)
+    story = story or Story(role)
     handling, desk, results = job.handling(settings, role)
     written = (settings.retry_topic, settings.dlq_topic, settings.averages_topic, settings.output_topic)
     cluster = reach(settings, stop, story.waiting, needed=[_topic(role, settings), *written])

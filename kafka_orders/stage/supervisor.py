@@ -27,6 +27,7 @@ class Worker:
     """One of the workers: how often and when it was started, its deaths in a row, when it is started again."""
 
     name: str
+    number: int = 1
     born: float = 0.0
     starts: int = 1
     deaths: int = 0
@@ -56,7 +57,7 @@ def supervise(
         Stop().on_signals() as stop,
         troupe(settings, lambda name, line: write(f"{name} | {line}"), stop) as roles,
     ):
-        workers = [Worker(f"{verb}-{number}") for number in range(1, count + 1)]
+        workers = [Worker(f"{verb}-{number}", number) for number in range(1, count + 1)]
         for worker in workers:
             _start(roles, worker, verb)
         while not stop.requested:
@@ -69,7 +70,10 @@ def supervise(
 
 
 def _start(roles: Troupe, worker: Worker, verb: str) -> None:
-    roles.start(worker.name, verb)
+    if (port := roles.settings.metrics_port) and worker.number > 1:
+        roles.start(worker.name, verb, "--metrics-port", str(port + worker.number - 1))  # one endpoint each
+    else:
+        roles.start(worker.name, verb)
     worker.starts += worker.again_at is not None
     worker.born, worker.again_at = time.monotonic(), None
 
