@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -16,18 +15,18 @@ from kafka_orders.cli.dlq_replay import SETTINGS, opened
 from kafka_orders.cli.options import output_option, quiet_option, say, with_settings
 from kafka_orders.cli.selecting import topic_option, with_selection
 from kafka_orders.cli.tables import Rows, emit
-from kafka_orders.deadletters.groups import MOST_DISTINCT, Group, grouped
-from kafka_orders.deadletters.journey import Journey, journey
-from kafka_orders.deadletters.letters import Letter
+from kafka_orders.deadletters.groups import grouped
+from kafka_orders.deadletters.journey import journey
 from kafka_orders.deadletters.notes import write_note
 from kafka_orders.deadletters.queue import Queue
-from kafka_orders.deadletters.selection import Selection, order_of
+from kafka_orders.deadletters.selection import Selection
 from kafka_orders.deadletters.stats import Stats, stats
+from kafka_orders.deadletters.telling import group_row, iso, journey_told, letter_row
 from kafka_orders.deadletters.watch import printable
 from kafka_orders.domain import headers
 from kafka_orders.domain.errors import KafkaOrdersError
 from kafka_orders.domain.settings import Settings
-from kafka_orders.domain.standing import OPEN, LetterId
+from kafka_orders.domain.standing import LetterId
 
 _INDENT = 20
 #: Rows of a table; jsonl has all.
@@ -46,30 +45,13 @@ def list_(settings: Settings, selection: Selection, *, other_topic: str, output:
         selection = replace(selection, limit=_SCREEN)
     with opened(settings, App().job(settings), other_topic, quiet=quiet) as (queue, _):
         queue.require(selection)
-        rows = (_row(letter, queue) for letter in queue.letters(selection))
+        rows = (letter_row(letter, queue) for letter in queue.letters(selection))
         if output == "jsonl":
             for row in rows:
                 click.echo(json.dumps(row))
         else:
             emit([_screen(row) for row in rows] if output == "table" else list(rows), output)
         _tell_bounds(queue, selection, quiet=quiet)
-
-
-def _row(letter: Letter, queue: Queue) -> dict[str, Any]:
-    told = letter.told
-    product = order_of(letter, queue.decode).get(queue.settings.group_by)
-    return {
-        "id": str(letter.id),
-        "failed_at": iso(letter.failed_at_ms),
-        "key": printable(letter.key),
-        "product": None if product is None else printable(str(product)),
-        "error_class": printable(told.fqcn),
-        "error": printable(told.message[:200]),
-        "retries": told.retries,
-        "replays": told.replay_count,
-        "status": letter.standing.status,
-        "group": printable(letter.fingerprint),
-    }
 
 
 def _screen(row: dict[str, Any]) -> dict[str, Any]:
@@ -92,13 +74,6 @@ def _tell_bounds(queue: Queue, selection: Selection, *, quiet: bool) -> None:
         say(f"nothing is selected; {scan.looked_at} dead letters were looked at", quiet=quiet)
 
 
-def iso(epoch_ms: int) -> str | None:
-    """Return a time as people and programs read it, in UTC; None where it is unknown."""
-    if epoch_ms < 0 or epoch_ms > 253_402_300_799_000:  # a stranger's year 10000
-        return None
-    return datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")
-
-
 @click.command()
 @with_settings(*SETTINGS)
 @click.argument("ids", nargs=-1, required=True, metavar="TOPIC/PARTITION/OFFSET...")
@@ -111,7 +86,7 @@ def show(settings: Settings, ids: tuple[str, ...], *, other_topic: str, output: 
     topic = other_topic or selection.ids[0].topic
     with opened(settings, App().job(settings), topic, quiet=quiet) as (queue, _):
         queue.require(selection)
-        rows = [_told(journey(queue, letter)) for letter in list(queue.letters(selection))]
+        rows = [journey_told(journey(queue, letter)) for letter in list(queue.letters(selection))]
     if output != "table":
         emit(rows, output)
         return
@@ -119,34 +94,6 @@ def show(settings: Settings, ids: tuple[str, ...], *, other_topic: str, output: 
         for name, value in _lines(row):
             click.echo(f"{name:{_INDENT - 1}} {value}")
         click.echo()
-
-
-def _told(found: Journey) -> dict[str, Any]:
-    letter, payload = found.letter, found.payload
-    told, standing = letter.told, letter.standing
-    return {
-        "id": str(letter.id),
-        "status": standing.status,
-        "standing": asdict(standing),
-        "job": None if found.job is None else asdict(found.job),
-        "key": printable(letter.key),
-        "payload": {name: value for name, value in asdict(payload).items() if value not in (None, "")},
-        "written_by": told.dialect,
-        "origin": None if told.origin is None else str(told.origin),
-        "error_class": told.fqcn,
-        "error": told.message,
-        "stage": told.stage,
-        "group": letter.fingerprint,
-        "retries": told.retries,
-        "replays": told.replay_count,
-        "replay_of": told.replay_of or None,
-        "first_failed_at": iso(told.first_failed_at_ms),
-        "failed_at": iso(letter.failed_at_ms),
-        "journey": [asdict(one) | {"at_ms": iso(one.at_ms)} for one in found.stops],
-        "newer_orders_of_key": found.newer,
-        "headers": [[name, None if value is None else printable(value)] for name, value in letter.headers],
-        "stack": told.stack,
-    }
 
 
 def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -184,28 +131,9 @@ def groups(settings: Settings, selection: Selection, *, other_topic: str, output
     with opened(settings, App().job(settings), other_topic, quiet=quiet) as (queue, _):
         queue.require(selection)
         found = grouped(queue.letters(selection), queue.decode, settings.group_by)
-        rows = [_group_row(one, queue) for one in found]
+        rows = [group_row(one, queue) for one in found]
         emit([_group_screen(row) for row in rows] if output == "table" else rows, output)
         _tell_bounds(queue, selection, quiet=quiet)
-
-
-def _group_row(group: Group, queue: Queue) -> dict[str, Any]:
-    note = queue.book.notes.get(group.fingerprint)
-    return {
-        "group": printable(group.fingerprint),
-        "letters": group.count,
-        "open": group.statuses.get(OPEN, 0),
-        "first": iso(group.first_ms),
-        "last": iso(group.last_ms),
-        "trend": group.trend,
-        "keys": _many(group.keys),
-        "products": _many(group.products),
-        "looks_like": group.looks_like,
-        "error": printable(f"{group.fqcn}: {group.message[:120]}"),
-        "stage": group.stage,
-        "sample": str(group.sample),
-        "note": None if note is None else printable(note.text),
-    }
 
 
 def _group_screen(row: dict[str, Any]) -> dict[str, Any]:
@@ -219,10 +147,6 @@ def _short(text: str) -> str:
     return text if len(text) < 48 else text[:47] + "…"
 
 
-def _many(found: set[Any]) -> int | str:
-    return len(found) if len(found) < MOST_DISTINCT else f"{MOST_DISTINCT} or more"
-
-
 @click.command()
 @with_settings(*SETTINGS)
 @click.argument("group")
@@ -234,7 +158,7 @@ def note(settings: Settings, group: str, text: str, *, quiet: bool) -> None:
         known = grouped(queue.letters(Selection(groups=(group,))), queue.decode, settings.group_by)
         if not known:
             raise KafkaOrdersError(f"no dead letter is of group {group}; `kafka-orders dlq groups` shows them")
-        write_note(queue, group, text)
+        write_note(settings, group, text)
     say(f"noted about {known[0].count} dead letters", quiet=quiet)
 
 

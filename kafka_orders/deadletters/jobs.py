@@ -24,11 +24,22 @@ _EVENTS = 50
 RUNNING, DONE, CANCELLED, TAKEN_OVER = "running", "done", "cancelled", "taken over"
 
 
-def begun(action: str, queue: Queue, wanted: Selection, reason: str, options: Mapping[str, Any]) -> JobRecord:
-    """Return a new job over what is in the topic now: what dies because of it is not its own business."""
+def begun(
+    action: str, queue: Queue, wanted: Selection, reason: str, options: Mapping[str, Any], *, by: str = ""
+) -> JobRecord:
+    """Return a new job over what is in the topic now: what dies because of it is not its own business.
+
+    ``by`` is who does it; default: who runs this process.
+    """
     ends = {str(slot): bounds.end for slot, bounds in queue.ends().items()}
-    job = f"{time.strftime('%y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
-    return JobRecord(job, action, author(), reason, selection=wanted.as_dict(), options=dict(options), ends=ends)
+    return JobRecord(
+        new_id(), action, by or author(), reason, selection=wanted.as_dict(), options=dict(options), ends=ends
+    )
+
+
+def new_id() -> str:
+    """Return a name for a job: names are in the order of their times."""
+    return f"{time.strftime('%y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
 
 
 def author() -> str:
@@ -66,12 +77,17 @@ def take_over(topic: str, job: JobRecord, book: Book) -> list[OutRecord]:
 
 
 def check_ours(job: JobRecord, book: Book) -> None:
-    """Check that no later replay took over.
+    """Check that no later replay took over, and that nobody cancelled it.
 
     Raises:
-        RefusedError: one did.
+        RefusedError: so it was.
     """
     held = book.jobs.get(job.id)
+    if held is not None and held.state == CANCELLED and job.state == RUNNING:
+        raise RefusedError(
+            f"replay {job.id} was cancelled by somebody else, after {held.done} were sent; nothing was sent twice."
+            f" `kafka-orders dlq replay --resume {job.id}` goes on"
+        )
     if held is not None and held.state == TAKEN_OVER:
         raise RefusedError(
             f"another replay took over from {job.id}, which had sent {job.done}; nothing was sent twice."

@@ -27,6 +27,7 @@ class Marking:
     wanted: Selection
     status: str
     reason: str
+    by: str = ""
     #: Letters that were left as they are, by what they are.
     passed_over: Counter[str] = field(default_factory=Counter)
 
@@ -38,7 +39,7 @@ class Marking:
             BrokerError: permission is missing.
         """
         action = "discard" if self.status == DISCARDED else "restore"
-        job = jobs.begun(action, self.queue, self.wanted, self.reason, {})
+        job = jobs.begun(action, self.queue, self.wanted, self.reason, {}, by=self.by)
         bounds = jobs.bounds_of(job, self.queue.ends())
         found = (letter.id for letter in self.queue.letters(self.wanted, bounds))
         while letters := list(islice(found, _BATCH)):

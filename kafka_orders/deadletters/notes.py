@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from kafka_orders.deadletters.jobs import author
-from kafka_orders.deadletters.queue import Queue
+from kafka_orders.deadletters.jobs import DONE, author, new_id
 from kafka_orders.domain.errors import BrokerError
-from kafka_orders.domain.standing import Note, dump, note_key
+from kafka_orders.domain.settings import Settings
+from kafka_orders.domain.standing import JobRecord, Note, dump, job_key, note_key
 from kafka_orders.log.producer import PlainProducer, Report
 from kafka_orders.pipeline.startup import connection_of
 
 
-def write_note(queue: Queue, fingerprint: str, text: str) -> None:
-    """Keep a note about a group in place of the last one; one record, so no transaction is needed.
+def write_note(settings: Settings, fingerprint: str, text: str, *, by: str = "") -> None:
+    """Keep a note about a group in place of the last one; ``by`` is who wrote it.
 
     Raises:
         BrokerError: it was not acknowledged.
     """
+    who = by or author()
+    job = JobRecord(new_id(), "note", who, text, DONE, selection={"groups": [fingerprint]})
+    _write(settings, [(note_key(fingerprint), dump(Note(text, who))), (job_key(job.id), dump(job))])
+
+
+def write_audit(settings: Settings, action: str, reason: str, *, by: str = "") -> None:
+    """Keep that an operator did something that no tool of the dead letters does: its line is a job that is done.
+
+    Raises:
+        BrokerError: it was not acknowledged.
+    """
+    job = JobRecord(new_id(), action, by or author(), reason, DONE)
+    _write(settings, [(job_key(job.id), dump(job))])
+
+
+def _write(settings: Settings, records: list[tuple[bytes, bytes]]) -> None:
     told: list[Report] = []
-    producer = PlainProducer(connection_of(queue.settings))
-    value = dump(Note(text, author()))
-    producer.send(queue.settings.dlq_status_topic, value, note_key(fingerprint), told.append)
+    producer = PlainProducer(connection_of(settings))
+    for key, value in records:  # each says all by itself, so no transaction is needed
+        producer.send(settings.dlq_status_topic, value, key, told.append)
     producer.finish(lambda _waiting: None)
-    if told and told[0].error:
-        raise BrokerError(f"the note was not written: {told[0].error}")
+    for one in told:
+        if one.error:
+            raise BrokerError(f"the note was not written: {one.error}")

@@ -54,6 +54,10 @@ class BrokerError(KafkaOrdersError):
     """The broker refused a request, and trying again cannot help."""
 
 
+class NotFoundError(KafkaOrdersError):
+    """What was named is not there: it never was, or retention has removed it."""
+
+
 class RefusedError(KafkaOrdersError):
     """The pipeline refuses to go on: that could lose or double orders, or give a password away."""
 

@@ -95,6 +95,10 @@ class JobRecord:
     state: str = "running"
     done: int = 0
     passed_over: int = 0
+    #: Letters it was to send when it began; 0: unknown.
+    total: int = 0
+    #: Who asks twice with the same key means the same job; a digest of what was asked is part of it.
+    request: str = ""
     selection: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     ends: Mapping[str, int] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from kafka_orders.deadletters.watch import printable
 from kafka_orders.domain.averages import Tally
 from kafka_orders.domain.records import OUTCOMES, Slot
 from kafka_orders.domain.recovery import Bounds
+from kafka_orders.domain.standing import FAILED_AGAIN, RESOLVED
 from kafka_orders.report.ages import Ages
 from kafka_orders.report.history import MOST, History, Rate
 from kafka_orders.report.model import Average, Flow, PartitionLag, Report, Sample
@@ -97,8 +98,15 @@ class Figures:
             topics=around.told(ends),
             latency=parts.latencies.latency(),
             breakers={name: printable(why) for name, why in parts.book.breakers.items() if why},
+            replays=self._replays(),
             history=self._history.samples() if self._history else (),
         )
+
+    def _replays(self) -> dict[str, int]:
+        """Count replays by their outcome; the statuses are kept for ever, so the counts only grow."""
+        jobs = self._parts.book.jobs.values()
+        sent = sum(one.done for one in jobs if one.action in ("replay", "edit"))
+        return {"requested": sent, **{name: self._parts.ended[name] for name in (RESOLVED, FAILED_AGAIN)}}
 
     def _merge(self) -> None:
         """Merge the products anew, but no more often than merging a hundred thousand of them allows."""

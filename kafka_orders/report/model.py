@@ -200,6 +200,8 @@ class Report:
     latency: Latency = field(default_factory=Latency)
     #: Workers whose outage breaker is open, and why.
     breakers: Mapping[str, str] = field(default_factory=dict)
+    #: How many dead letters were sent back (requested), and how many of these ended resolved or failed_again.
+    replays: Mapping[str, int] = field(default_factory=dict)
     history: tuple[Sample, ...] = ()
     #: Why the report could not be brought up to date since ``at_ms``; empty: it is.
     trouble: str = ""

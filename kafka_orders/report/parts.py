@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from kafka_orders.deadletters.book import Book
@@ -24,3 +25,5 @@ class Parts:
     dead: Dead
     waiting: Waiting = field(default_factory=Waiting)
     latencies: Latencies = field(default_factory=Latencies)
+    #: Replays that have come to an end, by its status.
+    ended: Counter[str] = field(default_factory=Counter)

@@ -124,6 +124,7 @@ class Reporter:
             self._counted[place.slot] = end
 
     def _moved(self, letter: LetterId, standing: Standing) -> None:
+        self.parts.ended[standing.status] += 1  # a replay's end is written once
         if letter.topic == self._settings.dlq_topic:
             self.parts.dead.moved(letter, standing)
 

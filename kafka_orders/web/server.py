@@ -1,0 +1,132 @@
+"""The server: report, tools, API, metrics and page behind one guard, in one process."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import uvicorn
+from fastapi import FastAPI
+
+from kafka_orders._version import __version__
+from kafka_orders.domain.errors import SettingsError
+from kafka_orders.domain.settings import Settings
+from kafka_orders.pipeline.roles import Job
+from kafka_orders.pipeline.stop import Stop
+from kafka_orders.report.live import Live
+from kafka_orders.web.actions import acting
+from kafka_orders.web.api import health_of, reading
+from kafka_orders.web.exposition import metrics_of
+from kafka_orders.web.guard import Doorman, Guard
+from kafka_orders.web.problems import add_problems
+from kafka_orders.web.tools import Tools
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(slots=True)
+class Site:
+    """What is served, and to whom. ``tokens`` are by operator's name; without any, only this machine is served."""
+
+    settings: Settings
+    job: Job
+    host: str = "127.0.0.1"
+    port: int = 8090
+    tokens: dict[str, str] = field(default_factory=dict)
+    read_only: bool = False
+    #: Names, beside this machine's own, under which browsers may ask for it.
+    names: frozenset[str] = frozenset()
+
+    def check(self) -> None:
+        """Refuse what would let anyone in.
+
+        Raises:
+            SettingsError: another address than this machine's is to be served without a token.
+        """
+        if self.host not in _LOOPBACK and not self.tokens:
+            raise SettingsError(
+                f"host {self.host} can be reached from other machines, and whoever reaches this page may replay"
+                " and discard: give a --token-file, or leave --host away. Nothing is served"
+            )
+
+
+def app_of(live: Live, tools: Tools, mount: Callable[[FastAPI], None] = lambda _app: None) -> FastAPI:
+    """Return the app without its guard; ``mount`` adds the page."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        live.start()
+        yield
+        tools.close()
+        live.close()
+
+    app = FastAPI(
+        title="kafka-orders", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
+        summary="A pipeline's report, and its dead letters: grouped, replayed, edited, proven to be resolved.",
+    )  # fmt: skip
+    add_problems(app)
+    app.include_router(health_of(live))
+    app.include_router(reading(live, tools))
+    app.include_router(acting(tools))
+    app.include_router(metrics_of(live))
+    mount(app)
+    return app
+
+
+def serve(
+    site: Site, stop: Stop, say: Callable[[str], None], mount: Callable[[FastAPI, Live, Tools], None]
+) -> None:
+    """Serve until a stop is asked for.
+
+    Raises:
+        SettingsError: the address cannot be used, or would let anyone in.
+    """
+    site.check()
+    bound = _bound(site)
+    live = Live(site.settings, site.job.decode)
+    tools = Tools(site.settings, site.job, site.read_only)
+    app = app_of(live, tools, lambda made: mount(made, live, tools))
+    names = site.names | {site.host.lower()}
+    guarded = Guard(app, Doorman(frozenset(names), site.tokens))
+    config = uvicorn.Config(
+        guarded, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=3,
+        ws_max_size=2**20, server_header=False,
+    )  # fmt: skip
+    server = _Server(config, stop)
+    shown = f"[{site.host}]" if ":" in site.host else site.host
+    say(f"http://{shown}:{bound.getsockname()[1]}/ shows the pipeline; its API is /api/v1 (/openapi.json)")
+    with bound:
+        server.run([bound])
+
+
+def _bound(site: Site) -> socket.socket:
+    family = socket.AF_INET6 if ":" in site.host else socket.AF_INET
+    bound = socket.socket(family)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((site.host, site.port))
+    except OSError as error:
+        bound.close()
+        raise SettingsError(
+            f"{site.host}:{site.port} cannot be used: {error.strerror}. Choose another --port"
+        ) from None
+    return bound
+
+
+class _Server(uvicorn.Server):
+    """A server that ends when a stop is asked for; signals are the stop's own."""
+
+    def __init__(self, config: uvicorn.Config, stop: Stop) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    def install_signal_handlers(self) -> None:
+        """Leave signals to the stop."""
+
+    async def on_tick(self, counter: int) -> bool:
+        """Look for a stop, ten times a second."""
+        if self._stop.requested:
+            self.should_exit = True
+        return await super().on_tick(counter)
