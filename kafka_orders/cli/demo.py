@@ -51,7 +51,10 @@ def _show(settings: Settings, verdict: Verdict) -> None:
 
 @click.command()
 @with_settings("rate", "seed", "fail", "max_retries", "retry_delay_ms")
+@click.option("--port", type=click.IntRange(0, 65_535), default=8090, show_default=True, help="of the page")
+@click.option("--no-page", is_flag=True, help="without the page")
 @quiet_option
-def up(settings: Settings, *, quiet: bool) -> None:
-    """Run everything at once until Ctrl-C: a broker if there is none, producer, main, retry, dead letters."""
-    run_all(settings, partial(say, quiet=quiet), write_line, progress=not quiet)
+def up(settings: Settings, *, port: int, no_page: bool, quiet: bool) -> None:
+    """Run everything at once until Ctrl-C: a broker if there is none, all roles, and the page."""
+    page = () if no_page else ("serve", "--port", str(port))
+    run_all(settings, partial(say, quiet=quiet), write_line, progress=not quiet, page=page)

@@ -16,6 +16,7 @@ from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.pipeline.startup import contact
 from kafka_orders.pipeline.stop import Stop
+from kafka_orders.stage.cues import RemoteStage
 from kafka_orders.views import logs
 
 #: Shortest token: sixteen characters of any kind are beyond guessing over a network.
@@ -58,7 +59,8 @@ def serve(
     site = server.Site(settings, job, host, port, tokens, read_only, frozenset(map(str.lower, names)))
     with Stop().on_signals() as stop:
         contact(settings)
-        server.serve(site, stop, partial(say, quiet=quiet), mount)
+        stage = RemoteStage.of_environment()
+        server.serve(site, stop, partial(say, quiet=quiet), partial(mount, stage=stage))
 
 
 def read_tokens(file: Path) -> dict[str, str]:

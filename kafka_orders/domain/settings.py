@@ -79,6 +79,7 @@ class Settings:
     group_protocol: str = _setting("classic", "rebalance protocol", choices=("classic", "consumer"))
     session_timeout_ms: int = _setting(10_000, "a dead member is noticed after, ms", least=1_000, most=1_800_000)
     log_format: str = _setting("text", "format of log lines", choices=("text", "json"))
+    knobs: str = _setting("", "file of live controls, written by the page of `up`; default: none")
     metrics_port: int = _setting(0, "port of a role's Prometheus metrics; 0: none", least=0, most=65_535)
     metrics_host: str = _setting("127.0.0.1", "address that the metrics are told at")
     plain_without_tls: str = _setting("refuse", "SASL PLAIN without TLS", choices=("refuse", "allow"))

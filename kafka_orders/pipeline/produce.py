@@ -11,6 +11,7 @@ from typing import Any
 
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.producer import PlainProducer, Report
+from kafka_orders.pipeline.knobs import Knobs
 from kafka_orders.pipeline.startup import reach
 from kafka_orders.pipeline.stop import Stop
 
@@ -62,11 +63,11 @@ def produce(
         told(order, report)
 
     producer = PlainProducer(cluster.connection)
-    started = time.monotonic()
+    pace = Pace(settings)
     for order in random_orders(settings.seed):
         if stop.requested or (settings.count and done.sent >= settings.count):
             break
-        if not _await_turn(producer, started, done.sent, settings.rate, stop):
+        if not pace.await_turn(producer, stop):
             break
         key = order["orderId"].encode()
         producer.send(settings.topic, encode(order), key, partial(heard, order))
@@ -75,11 +76,26 @@ def produce(
     return done
 
 
-def _await_turn(producer: PlainProducer, started: float, sent: int, rate: float, stop: Stop) -> bool:
-    """Serve reports until the next order is due; False when stopped meanwhile."""
-    while rate and not stop.requested:
-        wait = started + sent / rate - time.monotonic()
-        if wait <= 0:
-            break
-        producer.serve(min(wait, _STEP_SECONDS))
-    return not stop.requested
+class Pace:
+    """When the next order is due. Turning the knob begins to count anew, at the new rate."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._rate = settings.rate
+        self._knobs = Knobs(settings.knobs) if settings.knobs else None
+        self._started, self._sent = time.monotonic(), 0
+
+    def await_turn(self, producer: PlainProducer, stop: Stop) -> bool:
+        """Serve reports until the next order is due; False when stopped meanwhile."""
+        while not stop.requested:
+            self._look()
+            wait = self._started + self._sent / self._rate - time.monotonic() if self._rate else 0.0
+            if wait <= 0:
+                break
+            producer.serve(min(wait, _STEP_SECONDS))
+        self._sent += 1
+        return not stop.requested
+
+    def _look(self) -> None:
+        rate = self._knobs.now().rate if self._knobs is not None else None
+        if rate is not None and rate != self._rate:
+            self._rate, self._started, self._sent = rate, time.monotonic(), 0

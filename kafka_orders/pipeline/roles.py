@@ -25,6 +25,7 @@ from kafka_orders.pipeline.handlers import Encode, Handler, Results, called_with
 from kafka_orders.pipeline.handling import Decode, Handling
 from kafka_orders.pipeline.heap import settled_heap
 from kafka_orders.pipeline.instance import Identity
+from kafka_orders.pipeline.knobs import Knobs
 from kafka_orders.pipeline.reload import SourceWatch
 from kafka_orders.pipeline.repair import Repair
 from kafka_orders.pipeline.routing import Router
@@ -68,6 +69,8 @@ class Job:
         desk = Desk(policy, source_is_retry=role == "retry", to_retry=self.to_retry, to_dlq=self.to_dlq)
         called = called_with(checked(self.handler), desk.meta)
         failing = failing_for(settings.fail, self.contract.group_by, called)
+        if settings.knobs:
+            failing = Knobs(settings.knobs).before(self.contract.group_by, failing)
         results = Results((self.encode or unencodable) if settings.output_topic else None)
         read = self.reader(self.contract) if self.reader else self.contract.reader(self.decode)
         return Handling(read, failing, desk, results), desk, results

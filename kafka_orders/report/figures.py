@@ -19,6 +19,7 @@ from kafka_orders.report.parts import Parts
 #: Products told of, those with the most orders, and with how many of them samples have each one's average.
 MOST_PRODUCTS = 100
 SAMPLED_PRODUCTS = 50
+MOST_JOBS = 20
 #: Merging all products may take this part of the time.
 _SHARE = 0.05
 
@@ -99,6 +100,7 @@ class Figures:
             latency=parts.latencies.latency(),
             breakers={name: printable(why) for name, why in parts.book.breakers.items() if why},
             replays=self._replays(),
+            jobs=tuple(sorted(parts.book.jobs.values(), key=lambda one: one.id, reverse=True)[:MOST_JOBS]),
             history=self._history.samples() if self._history else (),
         )
 

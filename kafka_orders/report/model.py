@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kafka_orders.domain.standing import JobRecord
+
 
 @dataclass(frozen=True, slots=True)
 class Average:
@@ -202,6 +204,8 @@ class Report:
     breakers: Mapping[str, str] = field(default_factory=dict)
     #: How many dead letters were sent back (requested), and how many of these ended resolved or failed_again.
     replays: Mapping[str, int] = field(default_factory=dict)
+    #: The latest runs of tools, the newest first.
+    jobs: tuple[JobRecord, ...] = ()
     history: tuple[Sample, ...] = ()
     #: Why the report could not be brought up to date since ``at_ms``; empty: it is.
     trouble: str = ""

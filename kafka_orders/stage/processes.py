@@ -40,10 +40,14 @@ class Troupe:
     heard: Heard
     children: dict[str, Child] = field(default_factory=dict)
 
-    def start(self, name: str, *arguments: str) -> None:
-        """Start ``kafka-orders ARGUMENTS`` under a name; a dead child of that name is replaced."""
+    def start(self, name: str, *arguments: str, **extra: str) -> None:
+        """Start ``kafka-orders ARGUMENTS`` under a name; a dead child of that name is replaced.
+
+        ``extra`` are more variables of its environment.
+        """
         command = [sys.executable, "-m", "kafka_orders", *arguments]
-        environment = {**os.environ, **as_environment(self.settings), "PYTHONUNBUFFERED": "1", SUPERVISED: "1"}
+        ours = {**as_environment(self.settings), "PYTHONUNBUFFERED": "1", SUPERVISED: "1"}
+        environment = {**os.environ, **ours, **extra}
         # A group of its own: Ctrl-C in the terminal is ours to pass on, once, not the children's twice.
         flags = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # Windows, which passes over the session
         process = subprocess.Popen(
