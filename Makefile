@@ -8,7 +8,7 @@ RUN := $(BIN)/python
 # Kafka's jars are downloaded once per user, not once per test.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo up test lint types layers unit integration bench bench-page bench-quick faults long mutants wheel docs lock clean
+.PHONY: help demo up test tests programs lint types layers unit integration bench bench-page bench-quick faults long mutants wheel docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -26,14 +26,21 @@ $(VENV)/dev: $(VENV)/app requirements-dev.txt
 demo: $(VENV)/app  ## the whole story on a real Kafka, in under a minute, ended by a proof
 	$(RUN) -m kafka_orders demo
 
-up: $(VENV)/app  ## everything at once until Ctrl-C
+$(VENV)/page: $(VENV)/app requirements-dashboard.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dashboard.txt
+	@touch $@
+
+up: $(VENV)/page  ## everything at once until Ctrl-C, with a page to look at
 	$(RUN) -m kafka_orders up
 
 test: lint types layers tests  ## all that CI runs
 
 # Two workers, a Kafka each: most of these tests wait for a broker, not for a processor.
-tests: $(VENV)/dev
+tests: $(VENV)/dev programs
 	$(RUN) -m pytest -n 2 --dist worksteal
+
+programs: $(VENV)/dev
+	$(RUN) tools/programs.py
 
 lint: $(VENV)/dev  ## ruff: style and format
 	$(RUN) -m ruff check .
@@ -88,7 +95,7 @@ docs: $(VENV)/dev  ## docs/reference, from the code
 	$(RUN) tools/reference.py
 
 lock: $(VENV)/dev  ## renew the hash-pinned requirements
-	for name in requirements requirements-dev requirements-bench requirements-bench-quix; do $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal \
+	for name in requirements requirements-dashboard requirements-dev requirements-bench requirements-bench-quix; do $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal \
 	  --python-version 3.11 --no-emit-index-url --no-emit-find-links --no-annotate --no-header $$name.in -o $$name.txt; done
 
 clean:  ## remove the virtual environment and what tools leave

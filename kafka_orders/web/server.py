@@ -94,9 +94,9 @@ def serve(
         guarded, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=3,
         ws_max_size=2**20, server_header=False,
     )  # fmt: skip
-    server = _Server(config, stop)
     shown = f"[{site.host}]" if ":" in site.host else site.host
-    say(f"http://{shown}:{bound.getsockname()[1]}/ shows the pipeline; its API is /api/v1 (/openapi.json)")
+    where = f"http://{shown}:{bound.getsockname()[1]}/"
+    server = _Server(config, stop, lambda: say(f"{where} shows the pipeline; its API is /api/v1 (/openapi.json)"))
     with bound:
         server.run([bound])
 
@@ -118,9 +118,14 @@ def _bound(site: Site) -> socket.socket:
 class _Server(uvicorn.Server):
     """A server that ends when a stop is asked for; signals are the stop's own."""
 
-    def __init__(self, config: uvicorn.Config, stop: Stop) -> None:
+    def __init__(self, config: uvicorn.Config, stop: Stop, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self._stop = stop
+        self._stop, self._ready = stop, ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so only then: who reads it may ask at once."""
+        await super().startup(sockets)
+        self._ready()
 
     def install_signal_handlers(self) -> None:
         """Leave signals to the stop."""

@@ -25,4 +25,4 @@ async def attempt(done: str = "") -> AsyncIterator[None]:
 def raw(text: str, mark: str = "") -> ui.label:
     """Show a stranger's text as it is: a label is text, whatever it holds."""
     made = ui.label(text).classes("raw w-full")
-    return made.mark(mark) if mark else made
+    return made.classes(f"at-{mark}") if mark else made

@@ -79,7 +79,7 @@ def _chart(title: str, mark: str) -> ui.echart:
             "series": [],
         })
         .classes("w-full h-64")
-        .mark(f"chart-{mark}")
+        .classes(f"at-chart-{mark}")
     )  # fmt: skip
 
 

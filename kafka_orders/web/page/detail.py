@@ -12,7 +12,7 @@ from kafka_orders.web.page.asking import raw
 
 def show_letter(told: dict[str, Any]) -> None:
     """Open the dialog; everything in it is text."""
-    with ui.dialog() as dialog, ui.card().classes("w-full max-w-4xl gap-2").mark("letter"):
+    with ui.dialog() as dialog, ui.card().classes("w-full max-w-4xl gap-2").classes("at-letter"):
         with ui.row().classes("w-full items-center justify-between"):
             ui.label(f"{told['id']}: {told['status']}").classes("text-lg font-bold")
             ui.button("Close", on_click=dialog.close).props("flat")

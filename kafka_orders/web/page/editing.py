@@ -33,7 +33,7 @@ class Editing:
         if len(ids) == 1:
             found = await to_thread(self._tools.show, ids[0])
             text = editable(found.letter, self._tools.job.decode)
-        with ui.dialog() as self._dialog, ui.card().classes("w-full max-w-3xl gap-2").mark("editing"):
+        with ui.dialog() as self._dialog, ui.card().classes("w-full max-w-3xl gap-2").classes("at-editing"):
             said = (
                 str(ids[0]) if len(ids) == 1 else f"{len(ids)} letters" if ids else "all that the filters select"
             )
@@ -44,7 +44,7 @@ class Editing:
             else:
                 self._set = ui.input("FIELD=EXPRESSION", placeholder="price=abs(price)").classes("w-full")
                 work = lambda: self._tools.editing([self._set.value or ""])  # noqa: E731
-            self._shown = ui.column().classes("w-full gap-1").mark("preview")
+            self._shown = ui.column().classes("w-full gap-1").classes("at-preview")
             with ui.row():
                 ui.button("Preview", on_click=lambda: self._preview(work)).props("outline")
                 ui.button("Send", on_click=lambda: self._send(work))

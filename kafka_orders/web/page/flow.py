@@ -14,9 +14,9 @@ class Station:
     """A box with a name, a figure, and a line about it."""
 
     def __init__(self, name: str, kind: str = "") -> None:
-        with ui.element("div").classes(f"station {kind}").mark(f"station-{name}"):
+        with ui.element("div").classes(f"station {kind}").classes(f"at-station-{_class(name)}"):
             ui.label(name).classes("font-semibold")
-            self._figure = ui.label("0").classes("figure").mark(f"figure-{name}")
+            self._figure = ui.label("0").classes("figure").classes(f"at-figure-{_class(name)}")
             self._about = ui.label().classes("about")
 
     def show(self, figure: str, about: str = "") -> None:
@@ -57,7 +57,7 @@ class FlowView:
             self._retry = Station("retry", "wait")
             self._died = Pipe("dead")
             self._dead = Station("dead letters", "dead")
-        self._bands = ui.column().classes("w-full gap-1").mark("bands")
+        self._bands = ui.column().classes("w-full gap-1").classes("at-bands")
         self._rows: list[tuple[ui.label, ui.element, ui.label]] = []
         with ui.element("div").classes("flow"):
             self._overall = Station("running average", "good")
@@ -92,7 +92,7 @@ class FlowView:
             with self._bands, ui.row().classes("w-full items-center gap-3 no-wrap"):
                 name = ui.label().classes("about w-24")
                 bar = ui.element("div").classes("bar").props('aria-hidden="true"')
-                self._rows.append((name, bar, ui.label().classes("about").mark("countdown")))
+                self._rows.append((name, bar, ui.label().classes("about").classes("at-countdown")))
         most = max((one.waiting for one in bands), default=1)
         for number, (name, bar, about) in enumerate(self._rows):
             shown = number < len(bands)
@@ -103,6 +103,10 @@ class FlowView:
                 name.set_text(f"retry {band.attempt}" if band.attempt else "replays")
                 bar.style(f"width: {30 * band.waiting / most:.1f}%")
                 about.set_text(_countdown(band, report.at_ms))
+
+
+def _class(name: str) -> str:
+    return name.replace(" ", "-")
 
 
 def _countdown(band: Band, now_ms: int) -> str:

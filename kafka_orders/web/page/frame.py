@@ -56,7 +56,7 @@ class Page:
                 large = ui.switch("large").props('aria-label="large type"')
                 large.on_value_change(lambda told: self._enlarge(large=told.value))
         with ui.column().classes("shell p-3 gap-3"):
-            self._trouble = ui.label().classes("trouble").props('role="alert"')
+            self._trouble = ui.label().classes("trouble at-trouble").props('role="alert"')
             with ui.tab_panels(tabs, value=next(iter(named))).classes("w-full bg-transparent"):
                 for name, tab in named.items():
                     with ui.tab_panel(tab).classes("p-0 gap-3"):

@@ -26,7 +26,7 @@ class Groups:
             rows=[], columns=columns, row_key="group", title="Groups", selection="single", pagination=5,
             on_select=lambda told: self._chosen(told.selection),
         )  # fmt: skip
-        self._table.classes("w-full").props("dense flat bordered").mark("table-groups")
+        self._table.classes("w-full").props("dense flat bordered").classes("at-table-groups")
         with ui.row().classes("items-center gap-2"):
             self._note = ui.input("note about the chosen group").classes("w-80").props("dense maxlength=4000")
             ui.button("Keep note", on_click=self._keep).props("flat dense")

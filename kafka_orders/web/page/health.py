@@ -15,7 +15,7 @@ class Health:
     """Tables of topics, workers and partitions; and what is wrong, first."""
 
     def __init__(self) -> None:
-        self._wrong = ui.column().classes("w-full gap-1").mark("wrong")
+        self._wrong = ui.column().classes("w-full gap-1").classes("at-wrong")
         self._told: list[str] = []
         self._workers = _table("Workers", _WORKERS)
         self._topics = _table("Topics", _TOPICS)
@@ -60,7 +60,7 @@ def _workers(report: Report) -> list[tuple[object, ...]]:
 def _table(title: str, names: tuple[str, ...]) -> ui.table:
     columns = [{"name": name, "label": name, "field": name, "align": "left", "sortable": True} for name in names]
     made = ui.table(rows=[], columns=columns, row_key="row", title=title, pagination=0)
-    return made.classes("w-full").props("dense flat bordered hide-bottom").mark(f"table-{title.lower()}")
+    return made.classes("w-full").props("dense flat bordered hide-bottom").classes(f"at-table-{title.lower()}")
 
 
 def _fill(table: ui.table, names: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:

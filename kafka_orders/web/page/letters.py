@@ -40,10 +40,10 @@ class Letters:
             self._header = ui.input("header name=value").classes("w-44")
             self._since = ui.input("since (2h, 7d, ISO)").classes("w-40")
             ui.button("Find", on_click=self.find)
-            self._about = ui.label().classes("about").mark("about-letters")
+            self._about = ui.label().classes("about").classes("at-about-letters")
         columns = [{"name": name, "label": name, "field": name, "align": "left"} for name in _NAMES]
         self._table = ui.table(rows=[], columns=columns, row_key="id", selection="multiple", pagination=0)
-        self._table.classes("w-full").props("dense flat bordered hide-bottom").mark("table-letters")
+        self._table.classes("w-full").props("dense flat bordered hide-bottom").classes("at-table-letters")
         self._table.on("row-click", self._clicked)
         with ui.row().classes("items-center gap-2"):
             ui.button("Show", on_click=self._show).props("outline")

@@ -39,7 +39,7 @@ class Present:
     def __init__(self, stage: Stage, tools: Tools, operator: str) -> None:
         self._stage, self._tools, self._operator = stage, tools, operator
         self._step, self._told = 0, StageState()
-        with ui.row().classes("w-full items-center no-wrap gap-2").mark("captions"):
+        with ui.row().classes("w-full items-center no-wrap gap-2").classes("at-captions"):
             ui.button("<", on_click=lambda: self._go(-1)).props('flat aria-label="step back"')
             self._caption = ui.label().classes("caption").props('role="status"')
             ui.button(">", on_click=lambda: self._go(+1)).props('flat aria-label="next step"')
@@ -48,7 +48,7 @@ class Present:
             self._knobs()
             with ui.column().classes("gap-1"):
                 ui.label("Workers").classes("font-semibold")
-                self._actors = ui.column().classes("gap-1").mark("actors")
+                self._actors = ui.column().classes("gap-1").classes("at-actors")
                 with ui.row():
                     ui.button("Add main", on_click=lambda: self._do("add", "main")).props("outline dense")
                     ui.button("Add retry", on_click=lambda: self._do("add", "retry")).props("outline dense")
@@ -60,13 +60,13 @@ class Present:
             self._prove_button = ui.button("Prove it", on_click=self._prove)
             self._busy = ui.spinner(size="1.5em")
         self._busy.set_visibility(False)
-        self._verdict = ui.column().classes("w-full gap-1").mark("verdict")
+        self._verdict = ui.column().classes("w-full gap-1").classes("at-verdict")
         self._go(0)
         ui.timer(_LOOK_SECONDS, self._look)
 
     def build_log(self) -> None:
         """Make the place where what was done is told, below what it does."""
-        self._log = ui.column().classes("gap-0 about").mark("stage-log")
+        self._log = ui.column().classes("gap-0 about").classes("at-stage-log")
 
     def _knobs(self) -> None:
         with ui.column().classes("gap-1 min-w-80"):
@@ -135,7 +135,7 @@ class Present:
                 slider.set_value(100 * state.fails.get(product, 0.0))
 
     def _row(self, actor: Actor) -> None:
-        with ui.row().classes("items-center gap-2 no-wrap").mark(f"actor-{actor.name}"):
+        with ui.row().classes("items-center gap-2 no-wrap").classes(f"at-actor-{actor.name}"):
             ui.label(actor.name).classes("w-20 font-medium")
             ui.label(f"runs, pid {actor.pid}" if actor.running else "dead").classes("about w-28")
             if not actor.running:
@@ -175,8 +175,10 @@ class Present:
 
 
 def _slider(name: str, least: int, most: int, turned: Callable[[float], object]) -> ui.slider:
-    made = ui.slider(min=least, max=most, value=least, on_change=None)
+    made = ui.slider(min=least, max=most, step=5, value=least)
     made.classes("w-64").props(f'aria-label="{name}" label')
+    # Page keys step captions, wherever the focus is; a slider takes them for itself.
+    made.on("keydown", js_handler="(event) => event.stopPropagation()")
     made.on("change", lambda event: turned(float(event.args)))  # when it is let go, not while it moves
     return made
 

@@ -24,7 +24,7 @@ class Replays:
 
     def __init__(self, tools: Tools, operator: str) -> None:
         self._tools, self._operator = tools, operator
-        self._shown = ui.column().classes("w-full gap-1").mark("jobs")
+        self._shown = ui.column().classes("w-full gap-1").classes("at-jobs")
         self._told: list[JobRecord] = []
 
     def update(self, report: Report) -> None:
@@ -40,7 +40,7 @@ class Replays:
 
     def _row(self, job: JobRecord) -> None:
         done = job.done / job.total if job.total else 1.0 if job.state != RUNNING else 0.0
-        with ui.row().classes("w-full items-center gap-3 no-wrap").mark("job"):
+        with ui.row().classes("w-full items-center gap-3 no-wrap").classes("at-job"):
             ui.label(f"{job.action} {job.id} by {job.author}").classes("about")
             ui.linear_progress(min(1.0, done), show_value=False).classes("w-40")
             said = f"{job.state}: {job.done:,} sent" + (
@@ -62,13 +62,13 @@ class Replays:
         """Open the dialog for a replay, with what it would do."""
         async with attempt():
             planned = await to_thread(self._tools.plan, ask.wanted, ask.options)
-            with ui.dialog() as dialog, ui.card().classes("w-full max-w-2xl gap-2").mark("replaying"):
+            with ui.dialog() as dialog, ui.card().classes("w-full max-w-2xl gap-2").classes("at-replaying"):
                 everything = " (no filter: these are all)" if ask.wanted.is_everything else ""
                 ui.label(f"Replay {planned.total:,} letters{everything}").classes("text-lg font-bold")
                 _counts("to", planned.targets)
                 _counts("error", planned.errors)
                 _counts("passed over", planned.passed_over)
-                foreseen = ui.column().classes("w-full gap-1").mark("prediction")
+                foreseen = ui.column().classes("w-full gap-1").classes("at-prediction")
                 rate = ui.number("letters a second (0: all at once)", value=0, min=0)
                 most = ui.number("at most (0: all)", value=0, min=0)
                 reason = ui.input("reason", value=ask.reason).classes("w-full").props("maxlength=1000")
