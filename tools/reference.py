@@ -19,6 +19,8 @@ from kafka_orders.cli.options import COMMON, flag_of
 from kafka_orders.domain import errors, headers
 from kafka_orders.domain.settings import DECLARED, Layer, Settings, build, env_name
 from kafka_orders.log import topics
+from kafka_orders.views.metrics import PREFIX, ROLE_METRICS
+from kafka_orders.web.exposition import REPORT_METRICS
 from tools.docstrings import api, markdown
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs/reference"
@@ -33,6 +35,7 @@ def pages() -> dict[str, str]:
         "headers.md": _headers(),
         "topics.md": _topics(),
         "exit-codes.md": _exit_codes(),
+        "metrics.md": _metrics(),
         "api.md": api(),
     }
     return {name: _NOTE + "\n" + re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n" for name, text in made.items()}
@@ -191,6 +194,23 @@ def _topics() -> str:
         + _state()
         + "\nThe output topic (`KAFKA_ORDERS_OUTPUT_TOPIC`) is yours: made if it is missing, never checked or"
         " deleted.\n\n## Consumer groups\n" + table(("group", "what", "with `--name NAME`", "setting"), *told)
+    )
+
+
+def _metrics() -> str:
+    def told(found: Iterable[tuple[str, str, str, tuple[str, ...]]]) -> str:
+        rows = []
+        for name, kind, about, labels in found:
+            full = f"`{PREFIX}{name}{'_total' if kind == 'counter' else ''}`"
+            rows.append((full, kind, ", ".join(f"`{one}`" for one in labels), about))
+        return table(("metric", "kind", "labels", "meaning"), *rows)
+
+    return (
+        "# Metrics\n\nIn Prometheus's text format. No label comes from keys, ids or error texts.\n\n"
+        "## Of each role\n\nAt `/metrics` of its own port (`--metrics-port`); with `up` at the page's.\n"
+        + told(ROLE_METRICS)
+        + "\n## Of the pipeline\n\nAt `/metrics` of `serve` and `up`, read from the topics: one process tells"
+        " them, however many workers there are.\n" + told(REPORT_METRICS)
     )
 
 

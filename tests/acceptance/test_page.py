@@ -95,7 +95,7 @@ def grows(read: Callable[[], float], within: float = 20.0) -> None:
 
 def turn(page: Page, slider: str, key: str) -> None:
     """Turn a knob to its end, by keyboard."""
-    page.get_by_role("slider", name=slider).focus()
+    page.get_by_role("slider", name=slider).locator(".q-slider__track-container").focus()
     for _ in range(20):
         page.keyboard.press(key)
 

@@ -38,8 +38,8 @@ class Groups:
             self._table.rows = rows
 
     async def _chosen(self, selection: list[dict[str, Any]]) -> None:
+        self._note.set_value(selection[0]["note"] if selection else "")  # before anybody can begin to type
         await self._letters.show_group(selection[0]["group"] if selection else "")
-        self._note.set_value(selection[0]["note"] if selection else "")
 
     async def _keep(self) -> None:
         if not self._table.selected:

@@ -54,7 +54,11 @@ class Letters:
             ui.button("Restore", on_click=self._restore).props("outline")
             ui.space()
             ui.button("Older", on_click=self._older).props("flat")
+        self._replays.then = self._chose_none
         ui.timer(0.1, self.find, once=True)
+
+    def _chose_none(self) -> None:
+        self._table.selected = []
 
     def update(self, report: Report) -> None:
         """Say how many there are; the table stays until somebody asks again."""

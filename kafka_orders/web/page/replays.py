@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import to_thread
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from nicegui import ui
@@ -26,6 +26,8 @@ class Replays:
         self._tools, self._operator = tools, operator
         self._shown = ui.column().classes("w-full gap-1").classes("at-jobs")
         self._told: list[JobRecord] = []
+        #: Called when a job has begun: what was chosen for it is done with.
+        self.then: Callable[[], None] = lambda: None
 
     def update(self, report: Report) -> None:
         """Show how far jobs have come."""
@@ -57,6 +59,7 @@ class Replays:
     def began(self, job: JobRecord) -> None:
         """Say that a job has begun."""
         ui.notify(f"{job.action} {job.id} has begun: {job.total:,} letters", type="positive")
+        self.then()
 
     async def ask(self, ask: Ask) -> None:
         """Open the dialog for a replay, with what it would do."""
