@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -19,8 +20,8 @@ from kafka_orders.pipeline.stop import Stop
 from kafka_orders.stage.cues import RemoteStage
 from kafka_orders.views import logs
 
-#: Shortest token: sixteen characters of any kind are beyond guessing over a network.
-_LEAST_TOKEN = 16
+#: Sixteen characters are beyond guessing over a network; these may stand in a header and in a cookie (RFC 6750).
+_TOKEN = re.compile(r"[\w.~+/=-]{16,}", re.ASCII)
 
 
 @click.command()
@@ -73,6 +74,8 @@ def read_tokens(file: Path) -> dict[str, str]:
     for line in file.read_text(encoding="utf-8").split():
         name, colon, token = line.partition(":")
         tokens[name if colon else "operator"] = token if colon else line
-    if not tokens or any(len(one) < _LEAST_TOKEN for one in tokens.values()):
-        raise SettingsError(f"{file}: a token has {_LEAST_TOKEN} characters or more; nothing is served")
+    if not tokens or not all(map(_TOKEN.fullmatch, tokens.values())):
+        raise SettingsError(
+            f"{file}: a token has 16 or more letters, digits and any of . _ ~ + / = -; nothing is served"
+        )
     return tokens

@@ -20,6 +20,8 @@ from kafka_orders.report.parts import Parts
 MOST_PRODUCTS = 100
 SAMPLED_PRODUCTS = 50
 MOST_JOBS = 20
+#: So few unread offsets are looked at: are they records at all?
+MOST_MARKS = 20
 #: Merging all products may take this part of the time.
 _SHARE = 0.05
 
@@ -33,6 +35,8 @@ class Figures:
         self._rates = [Rate() for _ in range(4)]
         self._ages: defaultdict[Slot, Ages] = defaultdict(Ages)
         self._products: dict[str, Tally] = {}
+        self._stood: dict[Slot, int] = {}
+        self._empty: dict[Slot, int] = {}
         self._merged_at, self._merging = float("-inf"), 0.0
 
     def at(self, at_ms: int) -> None:
@@ -68,6 +72,23 @@ class Figures:
     def know(self, slot: Slot, written_ms: int, offset: int) -> None:
         """Take when such a record was written."""
         self._ages[slot].know(written_ms, offset)
+
+    def still(self, bounds: Mapping[Slot, Bounds]) -> Iterator[tuple[Slot, Bounds]]:
+        """Yield what little is unread of partitions that have not moved: it may be marks of transactions only.
+
+        A transactional producer, or a replay to the orders topic, leaves such a mark behind its last record, which
+        nobody handles until the next order comes.
+        """
+        for slot, offset in self._next_offsets(bounds).items():
+            end = bounds[slot].end
+            before, self._stood[slot] = self._stood.get(slot), offset
+            is_small = slot.topic == self._settings.topic and 0 < end - offset <= MOST_MARKS
+            if is_small and before == offset and self._empty.get(slot) != end:
+                yield slot, Bounds(offset, end)
+
+    def empty(self, slot: Slot, end: int) -> None:
+        """Take that there is no record before ``end``."""
+        self._empty[slot] = end
 
     def _next_offsets(self, bounds: Mapping[Slot, Bounds]) -> dict[Slot, int]:
         read = (self._settings.topic, self._settings.retry_topic)
@@ -133,7 +154,7 @@ class Figures:
                 group = settings.retry_group
                 unread, not_due, seconds = self._parts.waiting.of(slot, now_ms)
             else:
-                unread, not_due = max(0, end - offset), 0
+                unread, not_due = (0 if self._empty.get(slot) == end else max(0, end - offset)), 0
                 seconds = self._ages[slot].seconds(now_ms, offset)  # type: ignore[assignment]
             yield PartitionLag(group, *slot, offset, end, unread, not_due, seconds)
 

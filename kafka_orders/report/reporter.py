@@ -134,6 +134,9 @@ class Reporter:
             slot, offset, at_ms = picked
             if (written := self._time_of(slot, offset, bounds)) is not None:
                 self.parts.latencies.found(at_ms - written)
+        for slot, unread in self.figures.still(bounds):
+            if not any(True for _ in self._picker.read({slot: unread})):
+                self.figures.empty(slot, unread.end)
         for slot, offset in self.figures.unseen(bounds):
             if (written := self._time_of(slot, offset, bounds)) is not None:
                 self.figures.know(slot, written, offset)

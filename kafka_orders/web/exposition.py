@@ -53,6 +53,8 @@ class ReportCollector(Collector):
         for name, kind, about, labels in REPORT_METRICS:
             if name == "build_info" and SHARED_FOLDER in os.environ:
                 continue  # the roles tell it
+            if name != "build_info" and not self._live.report.at_ms:
+                continue  # nothing has been read yet: zeros would look like a reset, and then like new failures
             family = CounterMetricFamily if kind == "counter" else GaugeMetricFamily
             made = family(PREFIX + name, about, labels=labels)
             for held, value in values[name]:

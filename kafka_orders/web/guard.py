@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from kafka_orders.web.problems import problem_bytes
 
@@ -123,7 +123,7 @@ class Guard:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         method, path = scope.get("method", "GET"), scope["path"]
         if (cookie := self._login(method, scope.get("query_string", b""))) is not None:
-            await _answer(send, 303, b"", [(b"location", path.encode("latin-1")), (b"set-cookie", cookie)])
+            await _answer(send, 303, b"", [(b"location", _here(path)), (b"set-cookie", cookie)])
             return
         refusal = self._doorman.refuses(scope["type"], method, path, headers)
         length = headers.get("content-length", "0")
@@ -150,6 +150,11 @@ class Guard:
         body = problem_bytes(refusal.status, refusal.said)
         more = [(b"www-authenticate", b"Bearer")] if refusal.status == 401 else []
         await _answer(send, refusal.status, body, [(b"content-type", b"application/problem+json"), *more])
+
+
+def _here(path: str) -> bytes:
+    """Return a path of this server: one that begins with two slashes would name another one."""
+    return quote("/" + path.lstrip("/\\")).encode()
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:

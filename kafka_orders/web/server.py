@@ -20,7 +20,7 @@ from kafka_orders.web.actions import acting
 from kafka_orders.web.api import health_of, reading
 from kafka_orders.web.exposition import metrics_of
 from kafka_orders.web.guard import Doorman, Guard
-from kafka_orders.web.problems import add_problems
+from kafka_orders.web.problems import add_end, add_problems
 from kafka_orders.web.tools import Tools
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -71,6 +71,8 @@ def app_of(live: Live, tools: Tools, mount: Callable[[FastAPI], None] = lambda _
     app.include_router(reading(live, tools))
     app.include_router(acting(tools))
     app.include_router(metrics_of(live))
+    add_end(app, "/api")
+    add_end(app, "/health")
     mount(app)
     return app
 

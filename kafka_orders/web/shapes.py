@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import Depends
+from fastapi import Depends, Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from kafka_orders.deadletters.replay import Options
-from kafka_orders.deadletters.selection import Selection, check_status, parse_header, parse_time
+from kafka_orders.deadletters.selection import Selection, parse_header, parse_time
 from kafka_orders.domain.standing import LetterId
 
+Status = Literal["open", "replaying", "resolved", "failed_again", "discarded"]
 _Text = Annotated[str, Field(max_length=1_000)]
 
 
-def letter_name(topic: str, partition: int, offset: int) -> LetterId:
-    """Return the dead letter that a path names.
-
-    Raises:
-        SettingsError: it is none.
-    """
-    return LetterId.parse(f"{topic}/{partition}/{offset}")
+def letter_name(
+    topic: Annotated[str, Path(pattern=r"^[a-zA-Z0-9._-]{1,249}$")],
+    partition: Annotated[int, Path(ge=0, le=99_999_999)],
+    offset: Annotated[int, Path(ge=0, le=10**18)],
+) -> LetterId:
+    """Return the dead letter that a path names."""
+    return LetterId(topic, partition, offset)
 
 
 Name = Annotated[LetterId, Depends(letter_name)]
@@ -38,9 +39,7 @@ class Filter(Asked):
 
     ids: list[_Text] = Field(default=[], max_length=10_000, description="TOPIC/PARTITION/OFFSET")
     groups: list[_Text] = Field(default=[], max_length=100, description="fingerprints")
-    statuses: list[_Text] = Field(
-        default=[], max_length=5, description="open, replaying, resolved, failed_again, discarded"
-    )
+    statuses: list[Status] = Field(default=[], max_length=5)
     headers: list[_Text] = Field(default=[], max_length=20, description="name=value")
     error_class: _Text = Field(default="", description="class of the error, with or without its module")
     match: _Text = Field(default="", description="text in error or order, in any case")
@@ -65,7 +64,7 @@ class Filter(Asked):
             headers=tuple(map(parse_header, self.headers)),
             since_ms=parse_time(self.since, now_ms) if self.since else None,
             until_ms=parse_time(self.until, now_ms) if self.until else None,
-            statuses=tuple(map(check_status, self.statuses)),
+            statuses=tuple(self.statuses),
         )
 
 

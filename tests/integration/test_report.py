@@ -142,3 +142,14 @@ def test_a_live_report_says_that_it_is_old_and_comes_back(line: Pipeline) -> Non
         eventually(lambda: live.report.flow.written == 3, 10)
     finally:
         live.close()
+
+
+def test_marks_of_transactions_are_no_lag(line: Pipeline, reporter: Reporter) -> None:
+    """A replay to the orders topic leaves one behind its last record, which nobody handles."""
+    die(line, 3)
+    orders = line.settings().topic
+    assert line.run("dlq", "replay", "--status", "open", "--to", orders).returncode == 0
+    work(line, accept, "main")
+    eventually(lambda: sum(one.lag for one in reporter.refresh(now()).lag) == 0, 20)
+    line.produce(2, seed=9)
+    eventually(lambda: sum(one.lag for one in reporter.refresh(now()).lag) >= 2, 20, "orders are")

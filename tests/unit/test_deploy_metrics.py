@@ -15,35 +15,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from kafka_orders.cli import root
+from kafka_orders.views.metrics import ROLE_METRICS
+from kafka_orders.web.exposition import REPORT_METRICS
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 PROMETHEUS, DASHBOARD = DEPLOY / "prometheus", DEPLOY / "grafana/kafka-orders.json"
 
 #: Name, kind, labels.
-METRICS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("messages_produced", "counter", ("topic",)),
-    ("messages_consumed", "counter", ("topic", "group")),
-    ("messages_processed", "counter", ("topic", "outcome")),
-    ("processing_duration_seconds", "histogram", ("topic",)),
-    ("end_to_end_latency_seconds", "histogram", ("topic",)),
-    ("retries", "counter", ("error_type",)),
-    ("retry_wait_seconds", "histogram", ()),
-    ("dlq_messages", "counter", ("error_type", "stage")),
-    ("dlq_replays", "counter", ("outcome",)),
-    ("rebalances", "counter", ("group",)),
-    ("transactions", "counter", ("outcome",)),
-    ("transaction_duration_seconds", "histogram", ()),
-    ("producer_recycles", "counter", ()),
-    ("build_info", "gauge", ("version",)),
-    ("retry_pending", "gauge", ()),
-    ("dlq_open_messages", "gauge", ()),
-    ("dlq_oldest_message_age_seconds", "gauge", ()),
-    ("dlq_error_groups", "gauge", ()),
-    ("consumer_lag_messages", "gauge", ("group", "topic", "partition")),
-    ("consumer_lag_seconds", "gauge", ("group", "topic", "partition")),
-    ("running_average_price", "gauge", ("product",)),
-    ("report_age_seconds", "gauge", ()),
-)
+METRICS = tuple({name: (name, kind, labels) for name, kind, _, labels in ROLE_METRICS + REPORT_METRICS}.values())
 #: What a metric's series are called, by its kind.
 ENDINGS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 #: Series and the metric that they belong to; series and the labels that they have, Prometheus's own included.
