@@ -19,11 +19,16 @@ from opentelemetry.semconv.attributes import error_attributes
 from opentelemetry.trace import NoOpTracerProvider, SpanKind, StatusCode
 
 from kafka_orders.app import App
+from kafka_orders.deadletters.dialects import ALL
+from kafka_orders.deadletters.letters import Letter
+from kafka_orders.deadletters.replay import sent_headers
 from kafka_orders.domain import headers
 from kafka_orders.domain.errors import PermanentError
+from kafka_orders.domain.headers import Origin
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.policy import Dead, RetryPolicy
 from kafka_orders.domain.settings import Settings
+from kafka_orders.domain.standing import NOTHING_DONE
 from kafka_orders.log.producer import Copy, PlainProducer, Report
 from kafka_orders.pipeline import conventions, tracing
 from kafka_orders.pipeline.alarm import Alarm
@@ -288,6 +293,15 @@ def test_a_sent_order_tells_of_its_span_which_ends_with_the_report(spans: Spans)
         "Local: Message timed out",
     )
     assert "hush" not in taken.to_json() + lost.to_json()
+
+
+def test_a_replay_of_a_strangers_letter_carries_one_context() -> None:
+    """The first sound one, and the first state; ours were cleaned on their way to the dead letters."""
+    held = [("traceparent", b"?"), ("traceparent", OTHER), ("tracestate", b"a=1"), ("traceparent", TRACE),
+            ("tracestate", b"b=2")]  # fmt: skip
+    letter = Letter(message(order(), topic="theirs", headers=held), NOTHING_DONE, ALL)
+    sent = sent_headers(letter, Origin("orders", 0, 1), "a-job")
+    assert [one for one in sent if one[0].startswith("trace")] == [("traceparent", OTHER), ("tracestate", b"a=1")]
 
 
 def test_names_are_those_of_the_conventions() -> None:
