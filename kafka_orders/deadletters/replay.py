@@ -113,7 +113,7 @@ def sent_headers(letter: Letter, origin: Origin, job: str) -> Headers:
     """Return the headers of a replayed record: a stranger's own, the origin, and what it is the replay of."""
     kept = [one for one in letter.headers if not is_failure_header(one[0])]
     return [
-        *kept,
+        *headers.traced_once(kept),
         (headers.ORIGINAL_TOPIC, origin.topic.encode()),
         (headers.ORIGINAL_PARTITION, b"%d" % origin.partition),
         (headers.ORIGINAL_OFFSET, b"%d" % origin.offset),

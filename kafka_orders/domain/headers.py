@@ -5,6 +5,7 @@ Headers are input from strangers: nothing here raises on what they hold.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
@@ -57,6 +58,8 @@ REPLAY_OF = "x-replay-of"
 IMPORTED_FROM = "x-imported-from"
 #: The trace context (W3C) of whoever sent the order; forwarded, once.
 TRACEPARENT = "traceparent"
+#: What tracing vendors keep beside it; forwarded, once.
+TRACESTATE = "tracestate"
 
 REPLAY_HEADERS = frozenset({REPLAY_ID, REPLAY_COUNT, REPLAY_OF})
 #: Longest `error` header in bytes.
@@ -66,6 +69,11 @@ STACK_BYTES = 4096
 #: Digits of the largest retry count we believe a stranger.
 _COUNT_DIGITS = 3
 _OFFSET_DIGITS = 19
+#: W3C: version 00 ends after its flags, a later one may go on.
+_TRACE = re.compile(
+    r"(?:00(?=.{53}\Z)|(?!00|ff)[0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
+_TRACE_BYTES = 512
 
 
 def next_hop(link: Link) -> Link:
@@ -168,8 +176,8 @@ def origin(headers: Iterable[tuple[str, bytes | str | None]] | None) -> Origin |
 def build(incoming: Headers | None, journey: Journey, failure: Failure, *, with_stack: bool) -> Headers:
     """Return the headers of a record on its way to retry or the dead letter queue.
 
-    A stranger's headers stay as they came (a repeated ``traceparent`` once); ours are replaced, never
-    appended. The stack trace travels on dead letters only.
+    A stranger's headers stay as they came (see :func:`traced_once`); ours are replaced, never appended. The
+    stack trace travels on dead letters only.
     """
     told = [
         *_alike(failure, journey.retry_count, *journey.origin[:2], journey.group),
@@ -227,12 +235,31 @@ def clip_start(stack: str, limit: int) -> str:
     return stack.encode(errors="replace")[-limit:].decode(errors="ignore")
 
 
+def trace_of(headers: Headers) -> dict[str, str]:
+    """Return the trace context that a record came with, by name; empty where none is sound."""
+    held = traced_once(headers)
+    parent, state = text(held, TRACEPARENT), text(held, TRACESTATE)
+    if parent is None or not _is_trace(parent):
+        return {}
+    return (
+        {TRACEPARENT: parent, TRACESTATE: state} if state and len(state) <= _TRACE_BYTES else {TRACEPARENT: parent}
+    )
+
+
+def traced_once(headers: Headers) -> Headers:
+    """Return the headers with one `traceparent`, the first sound one if any is, and the first `tracestate`."""
+    for name in (TRACEPARENT, TRACESTATE):
+        places = [place for place, one in enumerate(headers) if one[0] == name]
+        if len(places) > 1:
+            sound = (one for one in places if name == TRACESTATE or _is_trace(text([headers[one]], name)))
+            kept = next(sound, places[0])
+            headers = [one for place, one in enumerate(headers) if one[0] != name or place == kept]
+    return headers
+
+
+def _is_trace(value: str | None) -> bool:
+    return value is not None and len(value) <= _TRACE_BYTES and _TRACE.fullmatch(value) is not None
+
+
 def _foreign(incoming: Headers) -> Headers:
-    kept: Headers = []
-    traced = False
-    for name, value in incoming:
-        if name in OURS or (name == TRACEPARENT and traced):
-            continue
-        traced = traced or name == TRACEPARENT
-        kept.append((name, value))
-    return kept
+    return traced_once([one for one in incoming if one[0] not in OURS])

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.cimpl import Consumer  # the client's own: tracing tools replace the package's
 
 from kafka_orders.domain.errors import StateMismatchError, TransactionFailedError
 from kafka_orders.domain.records import Slot

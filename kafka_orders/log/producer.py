@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, Message
+from confluent_kafka.cimpl import Producer  # the client's own: tracing tools replace the package's
 
 from kafka_orders.domain.headers import Headers
 from kafka_orders.log.clients import Connection, made
@@ -20,6 +21,10 @@ class Report(NamedTuple):
 
     place: str
     error: str | None
+
+
+#: Sends a record's value and key to a topic; what the broker says of it is told later.
+Send = Callable[[str, bytes, bytes, Callable[[Report], None]], None]
 
 
 class Copy(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError
+from confluent_kafka.cimpl import Producer  # the client's own: tracing tools replace the package's
 
 from kafka_orders.log.clients import ClientConfig, ClientFailure, dispose, kafka_error, made
 from kafka_orders.log.errors import denied

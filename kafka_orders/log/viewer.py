@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaException, Message, TopicPartition
+from confluent_kafka.cimpl import Consumer  # the client's own: tracing tools replace the package's
 
 from kafka_orders.log.clients import Connection, made
 from kafka_orders.log.errors import denied

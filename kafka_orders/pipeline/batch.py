@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from kafka_orders.domain.errors import UncommittableError
 from kafka_orders.domain.fingerprint import Failure
-from kafka_orders.domain.headers import Origin, Replayed
+from kafka_orders.domain.headers import Headers, Origin, Replayed
 from kafka_orders.domain.policy import Dead, Decision
 from kafka_orders.domain.records import Slot
 from kafka_orders.log.consumer import ConsumerLostError
@@ -18,6 +18,9 @@ from kafka_orders.log.transaction import Offset
 
 #: Orders of a batch kept for showing; the rest is only counted.
 SAMPLE = 20
+
+#: Key of the order and what its handler returned, for the output topic; with headers where it is traced.
+Result = tuple[bytes | None, bytes] | tuple[bytes | None, bytes, Headers]
 
 
 class Counted(NamedTuple):
@@ -53,8 +56,7 @@ class SlotBatch:
     values: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     routed: list[Routed] = field(default_factory=list)
     skipped: int = 0
-    #: Key of the order and what its handler returned, for the output topic.
-    results: list[tuple[bytes | None, bytes]] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
     #: Replays of dead letters that have come to a good end.
     resolved: list[Replayed] = field(default_factory=list)
     #: Of its first record, in epoch ms: when the order was written, and when it came to this topic; -1: unknown.
@@ -108,7 +110,7 @@ class Batch:
         """Return all failures of the batch."""
         return [routed for part in self.slots.values() for routed in part.routed]
 
-    def results(self) -> Iterator[tuple[bytes | None, bytes]]:
+    def results(self) -> Iterator[Result]:
         """Yield the results of the batch's handlers, in the order of each partition."""
         return (result for part in self.slots.values() for result in part.results)
 

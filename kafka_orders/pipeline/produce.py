@@ -11,6 +11,7 @@ from typing import Any
 
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.producer import PlainProducer, Report
+from kafka_orders.pipeline import tracing
 from kafka_orders.pipeline.knobs import Knobs
 from kafka_orders.pipeline.startup import reach
 from kafka_orders.pipeline.stop import Stop
@@ -63,6 +64,7 @@ def produce(
         told(order, report)
 
     producer = PlainProducer(cluster.connection)
+    send = tracing.sending(producer)
     pace = Pace(settings)
     for order in random_orders(settings.seed):
         if stop.requested or (settings.count and done.sent >= settings.count):
@@ -70,7 +72,7 @@ def produce(
         if not pace.await_turn(producer, stop):
             break
         key = order["orderId"].encode()
-        producer.send(settings.topic, encode(order), key, partial(heard, order))
+        send(settings.topic, encode(order), key, partial(heard, order))
         done.sent += 1
     producer.finish(say)
     return done

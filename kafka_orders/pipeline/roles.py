@@ -17,6 +17,7 @@ from kafka_orders.log.consumer import GroupConsumer
 from kafka_orders.log.patience import Patience
 from kafka_orders.log.reader import Reader
 from kafka_orders.log.transaction import TransactionalProducer
+from kafka_orders.pipeline import tracing
 from kafka_orders.pipeline.batch import BatchLimit
 from kafka_orders.pipeline.breaker import Breaker, Probe
 from kafka_orders.pipeline.busy import watched
@@ -59,8 +60,13 @@ class Job:
     probe: Probe | None = None
     reader: Callable[[Contract], Read] | None = None
 
-    def handling(self, settings: Settings, role: RoleName) -> tuple[Handling, Desk, Results]:
+    def handling(
+        self, settings: Settings, role: RoleName, made: Callable[..., Handling] = Handling
+    ) -> tuple[Handling, Desk, Results]:
         """Return step 2 for this job, the desk it works at, and its results, which are to be closed.
+
+        Args:
+            made: what step 2 is made with, as :class:`Handling` itself.
 
         Raises:
             SettingsError: the handler cannot be called with an order.
@@ -73,7 +79,7 @@ class Job:
             failing = Knobs(settings.knobs).before(self.contract.group_by, failing)
         results = Results((self.encode or unencodable) if settings.output_topic else None)
         read = self.reader(self.contract) if self.reader else self.contract.reader(self.decode)
-        return Handling(read, failing, desk, results), desk, results
+        return made(read, failing, desk, results), desk, results
 
 
 def run_role(
@@ -85,7 +91,7 @@ def run_role(
         KafkaOrdersError: see its exit code; nothing that was not committed counts.
     """
     story = story or Story(role)
-    handling, desk, results = job.handling(settings, role)
+    handling, desk, results = job.handling(settings, role, tracing.handling(_group(role, settings)))
     written = (settings.retry_topic, settings.dlq_topic, settings.averages_topic, settings.output_topic)
     cluster = reach(settings, stop, story.waiting, needed=[_topic(role, settings), *written])
     results.most_bytes = cluster.most_result_bytes

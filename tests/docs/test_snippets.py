@@ -28,7 +28,7 @@ from tests.support.witness import decode, read_all
 from tools.reference import commands
 
 #: Other people's programs that a page may name.
-STRANGERS = {".", "activate", "docker", "export", "pip", "pkill", "set"}
+STRANGERS = {".", "activate", "docker", "export", "opentelemetry-instrument", "pip", "pkill", "set"}
 #: Flags of theirs.
 FOREIGN_FLAGS = {"--strict"}
 FOLLOWED = [page for page in PAGES if any(one.treatment in ("run", "start") for one in blocks(page))]
@@ -242,7 +242,18 @@ def invoices(reader: Reader) -> None:
     }
 
 
-AFTERWARDS = {"schema.md": payments, "handler.md": invoices}
+def traces(reader: Reader) -> None:
+    """Each order has its span, and what the handler does is in the same trace."""
+    role = reader.roles["python traced.py"]
+    assert role.stop() == 0
+    found = re.findall(r'"name": "([^"]+)",\s+"context": {\s+"trace_id": "(\w+)"', role.text())
+    traced = {name: sorted(trace for one, trace in found if one == name) for name, _ in found}
+    assert set(traced) == {"process traced", "pack"}
+    assert traced["pack"] == traced["process traced"]
+    assert len(set(traced["pack"])) == 3
+
+
+AFTERWARDS = {"schema.md": payments, "handler.md": invoices, "traces.md": traces}
 
 
 def removed(bootstrap: str, names: set[str], groups: list[str]) -> bool:

@@ -191,3 +191,72 @@ def test_the_limits_are_used_to_the_last_byte() -> None:
 def test_an_origin_is_a_place_and_perhaps_a_time() -> None:
     """Its text is the idempotency key for the world outside."""
     assert (str(Origin("orders", 1, 2)), Origin("orders", 1, 2).timestamp_ms) == ("orders/1/2", -1)
+
+
+TRACE, LATER = b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01", b"00-" + b"c" * 32 + b"-" + b"d" * 16 + b"-00"
+
+sound = st.builds(
+    "{}-{:032x}-{:016x}-{:02x}".format,
+    st.just("00"), st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.integers(0, 255),
+).map(str.encode)  # fmt: skip
+traced = st.lists(
+    st.tuples(
+        st.sampled_from(["traceparent", "tracestate", "x-else", "Traceparent"]),
+        st.none() | sound | st.binary(max_size=60) | st.just(b"vendor=1"),
+    ),
+    max_size=8,
+)
+
+
+@given(traced)
+def test_a_record_leaves_with_one_trace_context(held) -> None:
+    """The first sound one, if any is; others stay as they came, and doing it twice changes nothing."""
+    once = headers.traced_once(held)
+    for name in ("traceparent", "tracestate"):
+        came = [one for one in held if one[0] == name]
+        left = [one for one in once if one[0] == name]
+        assert len(left) == min(1, len(came))
+        assert set(left) <= set(came)
+    told = [value for name, value in held if name == "traceparent"]
+    sound_ones = [value for value in told if headers.trace_of([("traceparent", value)])]
+    if told:
+        assert dict(once)["traceparent"] == [*sound_ones, *told][0]
+    assert headers.trace_of(held).get("traceparent", "").encode() == (sound_ones[0] if sound_ones else b"")
+    assert [one for one in once if not one[0].startswith("trace")] == [
+        one for one in held if not one[0].startswith("trace")
+    ]
+    assert headers.traced_once(once) == once
+    built = headers.build(held, JOURNEY, FAILURE, with_stack=False)
+    assert [one for one in built if one[0].startswith("trace")] == [
+        one for one in once if one[0].startswith("trace")
+    ]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, b"", b"\xff", b"nonsense", TRACE.upper(), TRACE + b" ", TRACE + b"-more", TRACE[:-1],
+        b"ff" + TRACE[2:],
+        b"00-" + b"0" * 32 + TRACE[35:], TRACE[:36] + b"0" * 16 + b"-01", b"01" + TRACE[2:] + b"-" + b"x" * 500,
+        b"01" + TRACE[2:] + b"more", TRACE + b"\n",
+    ],
+)  # fmt: skip
+def test_an_absurd_trace_context_is_none(value) -> None:
+    """And a sound one behind it is taken; both absurd, the first stays as it came."""
+    assert headers.trace_of([("traceparent", value)]) == {}
+    both = [("traceparent", value), ("a", b"1"), ("traceparent", LATER)]
+    assert headers.traced_once(both) == [("a", b"1"), ("traceparent", LATER)]
+    assert headers.traced_once([("traceparent", value), ("traceparent", b"?")]) == [("traceparent", value)]
+
+
+def test_a_trace_context_brings_its_state() -> None:
+    """The first one, up to 512 characters; a later version of the standard may say more."""
+    assert headers.trace_of([("traceparent", TRACE), ("tracestate", b"a=1"), ("tracestate", b"b=2")]) == {
+        "traceparent": TRACE.decode(),
+        "tracestate": "a=1",
+    }
+    for value in (None, b"", b"\xff", b"a=" + b"1" * 511):
+        assert headers.trace_of([("traceparent", TRACE), ("tracestate", value)]) == {"traceparent": TRACE.decode()}
+    assert headers.trace_of([("tracestate", b"a=1")]) == {}
+    future = b"01" + TRACE[2:] + b"-more"
+    assert headers.trace_of([("traceparent", future)]) == {"traceparent": future.decode()}

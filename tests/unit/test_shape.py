@@ -78,8 +78,10 @@ import confluent_kafka
 made = []
 class Watched:
     def __init__(self, *a, **k): made.append(self)
-import confluent_kafka.admin
-confluent_kafka.Consumer = confluent_kafka.Producer = confluent_kafka.admin.AdminClient = Watched
+import confluent_kafka.admin, confluent_kafka.cimpl
+for where in confluent_kafka, confluent_kafka.cimpl:
+    where.Consumer = where.Producer = Watched
+confluent_kafka.admin.AdminClient = Watched
 import avro_utils, producer.producer, consumer.main_consumer, retry.retry_consumer, dlq.dlq_consumer
 assert made == [], made
 import pathlib
