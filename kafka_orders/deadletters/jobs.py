@@ -21,6 +21,9 @@ from kafka_orders.log.transaction import OutRecord
 #: Events of a job's history that are kept.
 _EVENTS = 50
 
+#: Actions that are about letters; others are kept for the audit only.
+TOOLS = ("replay", "edit", "discard", "restore")
+
 RUNNING, DONE, CANCELLED, TAKEN_OVER = "running", "done", "cancelled", "taken over"
 
 

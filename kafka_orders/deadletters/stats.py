@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from kafka_orders.deadletters.jobs import TOOLS
 from kafka_orders.deadletters.letters import Letter
 from kafka_orders.deadletters.queue import Queue
 from kafka_orders.deadletters.selection import Selection, order_of
@@ -40,7 +41,8 @@ def stats(queue: Queue, wanted: Selection, now_ms: int) -> Stats:
     found = Stats(retention_ms=retention_ms(queue))
     for letter in queue.letters(wanted):
         _add(found, letter, queue, now_ms)
-    found.jobs = sorted(queue.book.jobs.values(), key=lambda job: job.id, reverse=True)[:10]
+    worked = [job for job in queue.book.jobs.values() if job.action in TOOLS]
+    found.jobs = sorted(worked, key=lambda job: job.id, reverse=True)[:10]
     return found
 
 

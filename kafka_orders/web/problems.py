@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import Scope
 
 from kafka_orders.domain.errors import (
     BrokerError,
@@ -84,14 +85,14 @@ def add_end(app: FastAPI, prefix: str) -> None:
     """Answer what is under ``prefix`` and served by no route before: the page behind would answer in HTML."""
     known = list(app.router.routes)
 
+    def takes(scope: Scope) -> bool:
+        return any(one.matches(scope)[0] is Match.FULL for one in known)
+
     @app.api_route(prefix + "/{rest:path}", methods=_METHODS, include_in_schema=False)
     async def nothing(request: Request) -> None:
-        asked = {method: {**request.scope, "method": method} for method in _METHODS}
-        served = (
-            method for method in _METHODS if any(one.matches(asked[method])[0] is Match.FULL for one in known)
-        )
-        if allowed := ", ".join(served):
-            raise HTTPException(405, f"this is not done by {request.method}", {"allow": allowed})
+        allowed = [method for method in _METHODS if takes({**request.scope, "method": method})]
+        if allowed:
+            raise HTTPException(405, f"this is not done by {request.method}", {"allow": ", ".join(allowed)})
         raise HTTPException(404, "there is no such path; /openapi.json has those there are")
 
 
@@ -103,8 +104,8 @@ class Unchangeable(ValueError):  # noqa: N818  it is what the order is
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"description": said, "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}}
     for code, said in (
-        (400, "the body is no JSON"), (401, "a token is needed"), (403, "another origin"), (404, "it is not there"),
-        (409, "refused, nothing was changed"),
+        (400, "the body is no JSON"), (401, "a token is needed"), (403, "another origin"),
+        (404, "it is not there"), (409, "refused, nothing was changed"),
         (413, "the body is too long"), (421, "another host's name"), (422, "the request is not valid"),
         (503, "the broker does not answer"),
     )

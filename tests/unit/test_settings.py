@@ -170,6 +170,7 @@ def test_the_numbers_are_those_of_the_contract() -> None:
     assert {name: (DECLARED[name].default, rules["least"], rules.get("most")) for name, rules in BOUNDED} == {
         "partitions": (6, 1, 10_000), "max_retries": (3, 0, 100), "retry_delay_ms": (2_000, 0, 3_600_000),
         "retry_jitter": (0.1, 0.0, 1.0), "breaker": (0.9, 0.0, 1.0),
+        "metrics_port": (0, 0, 65_535),
         "batch_size": (20_000, 1, 1_000_000), "batch_ms": (50, 1, 60_000),
         "rate": (1.0, 0.0, None), "count": (0, 0, None), "session_timeout_ms": (10_000, 1_000, 1_800_000),
     }  # fmt: skip
