@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -42,6 +42,7 @@ def up(
     Raises:
         KafkaOrdersError: a role ended by itself, or the broker could not be started.
     """
+    settings = replace(settings, metrics_port=0)  # one port for many roles; the page tells all of them
     with Stop().on_signals() as stop, _broker(settings, say, progress=progress) as cluster, _folder() as folder:
         upkeep.create(settings, say)
         with troupe(settings, lambda name, line: write(f"{name:8} | {line}"), stop) as roles:
