@@ -16,6 +16,8 @@ from kafka_orders.report.reporter import Reporter, reporting
 
 #: From one refresh to the next, in seconds.
 EVERY_SECONDS = 1.0
+#: A refresh takes a fifth of a second; one that takes so many is no longer taken for one.
+_SILENT_SECONDS = 4.0
 _log = logging.getLogger("kafka_orders.report")
 
 
@@ -43,7 +45,15 @@ class Live:
     @property
     def ready(self) -> bool:
         """The broker answers, and all that was there has been read."""
-        return bool(self.report.at_ms) and not self.report.trouble
+        return bool(self.report.at_ms) and not self.trouble
+
+    @property
+    def trouble(self) -> str:
+        """Why the report is old; empty: it is not. A broker that is away is told before its time-outs are."""
+        if self.report.trouble or not self.report.at_ms:
+            return self.report.trouble
+        silent = time.time() - self.report.at_ms / 1000
+        return f"the broker has not answered for {silent:.0f} s" if silent > _SILENT_SECONDS else ""
 
     def _run(self) -> None:
         while not self._ended.is_set():

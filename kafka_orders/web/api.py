@@ -51,7 +51,7 @@ def health_of(live: Live) -> APIRouter:
         if live.ready:
             return Health(status="ok")
         response.status_code = 503
-        return Health(status="not ready", trouble=live.report.trouble)
+        return Health(status="not ready", trouble=live.trouble)
 
     return router
 

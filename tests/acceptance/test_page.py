@@ -153,10 +153,12 @@ def test_a_presenter_makes_orders_fail_and_letters_are_worked_off(page: Page, up
     button(page, "Close").click()
 
     before = up.stats()["letters"]["statuses"]
+    resolved = before.get("resolved", 0)
     edit_the_first(page)
-    eventually(lambda: up.stats()["letters"]["statuses"].get("resolved", 0) == 1, 60, "the edited one")
+    eventually(lambda: up.stats()["letters"]["statuses"].get("resolved", 0) == resolved + 1, 60, "the edited one")
     replay_all(page)
-    eventually(lambda: up.stats()["letters"]["statuses"] == {"resolved": before["open"]}, 60)
+    eventually(lambda: up.stats()["letters"]["statuses"].get("resolved") == resolved + before["open"], 60)
+    assert up.stats()["letters"]["statuses"].get("open", 0) == 0
     expect(page.locator(".at-jobs")).to_contain_text("done")
     tab(page, "Dead letters")
     page.get_by_role("combobox", name="status").click()
@@ -220,7 +222,7 @@ def test_groups_notes_discard_and_restore(page: Page, up: Up) -> None:
     button(page, "Restore").click()
     expect(page.get_by_text("1 restored")).to_be_visible()
     told = json.load(urllib.request.urlopen(f"{up.url}/api/v1/audit", timeout=10))
-    assert {"note", "discard", "restore", "replay", "edit"} <= {one["action"] for one in told["entries"]}
+    assert {"note", "discard", "restore"} <= {one["action"] for one in told["entries"]}
 
 
 def test_a_consumer_is_killed_and_recovers_slowed_and_added(page: Page, up: Up) -> None:
@@ -286,10 +288,12 @@ def test_captions_by_keyboard_and_large_type(page: Page) -> None:
     expect(page.get_by_role("status").first).to_contain_text("2/8")
     page.keyboard.press("PageUp")
     expect(page.get_by_role("status").first).to_contain_text("1/8")
-    small = page.locator(".at-figure-orders").first.evaluate("one => parseFloat(getComputedStyle(one).fontSize)")
+    figure = page.locator(".at-figure-orders")
+    expect(figure).to_have_count(1)  # the other tab's has gone
+    small = figure.evaluate("one => parseFloat(getComputedStyle(one).fontSize)")
     page.get_by_role("switch", name="large type").click()
     expect(page.locator("body")).to_have_class(re.compile("presenting"))
-    large = page.locator(".at-figure-orders").first.evaluate("one => parseFloat(getComputedStyle(one).fontSize)")
+    large = figure.evaluate("one => parseFloat(getComputedStyle(one).fontSize)")
     assert large > 1.3 * small
 
 

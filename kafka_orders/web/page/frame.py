@@ -86,10 +86,11 @@ class Page:
         ui.query("body").classes(add="presenting" if large else "", remove="" if large else "presenting")
 
     def _refresh(self) -> None:
+        report, trouble = self._live.report, self._live.trouble
+        self._trouble.set_text(trouble and f"This is old: {trouble}")
+        self._trouble.set_visibility(bool(trouble))
         if self._live.version == self._seen:
             return
-        self._seen, report = self._live.version, self._live.report
-        self._trouble.set_text(report.trouble and f"This is old: {report.trouble}")
-        self._trouble.set_visibility(bool(report.trouble))
+        self._seen = self._live.version
         for view in self._views:
             view.update(report)

@@ -8,6 +8,8 @@ from typing import Any
 
 from nicegui import ui
 
+from kafka_orders.deadletters.pages import Page
+from kafka_orders.deadletters.queue import Queue
 from kafka_orders.deadletters.selection import Selection
 from kafka_orders.deadletters.telling import journey_told, letter_row
 from kafka_orders.domain.standing import DISCARDED, OPEN, STATUSES, LetterId
@@ -67,7 +69,7 @@ class Letters:
         self._about.set_text(told if statuses else "no dead letters")
         ended = {name: count for name, count in report.letters.statuses.items() if name != OPEN}
         if ended != self._ended and not self._table.selected and self._is_first:
-            ui.timer(0.1, self.find, once=True)  # what an operator did has had an effect: show it
+            ui.timer(0.1, self._look_again, once=True)  # what an operator did has had an effect: show it
         self._ended = ended
 
     async def show_group(self, fingerprint: str) -> None:
@@ -97,12 +99,21 @@ class Letters:
             return
         await self._load()
 
+    async def _look_again(self) -> None:
+        """Load the first page again, but never under somebody's hand who chooses on it."""
+        found, queue = await to_thread(self._tools.page, self._selection(), _PAGE, "")
+        if self._is_first and not self._table.selected:
+            self._fill(found, queue)
+
     async def _load(self) -> None:
         async with attempt():
-            found, queue = await to_thread(self._tools.page, self._selection(), _PAGE, self._cursor)
-            self._table.rows = [_shown(letter_row(one, queue)) for one in found.letters]
-            self._table.selected = []
-            self._is_first, self._cursor = not self._cursor, found.cursor
+            self._is_first = not self._cursor
+            self._fill(*await to_thread(self._tools.page, self._selection(), _PAGE, self._cursor))
+
+    def _fill(self, found: Page, queue: Queue) -> None:
+        self._table.rows = [_shown(letter_row(one, queue)) for one in found.letters]
+        self._table.selected = []
+        self._cursor = found.cursor
 
     def _chosen(self) -> tuple[LetterId, ...]:
         return tuple(LetterId.parse(row["id"]) for row in self._table.selected)
