@@ -80,7 +80,8 @@ class Show:
                 done = known[action](*told)
             except (TypeError, ValueError) as error:
                 raise KafkaOrdersError(f"cannot {action} {told}: {error}") from error
-            self._log.appendleft(done)
+            if not self._log or self._log[0] != done:
+                self._log.appendleft(done)
             self.say(f"page     | {done}")
             return done
 
@@ -90,7 +91,7 @@ class Show:
             actors = tuple(
                 Actor(name, name.partition("-")[0], child.process.pid, child.process.poll() is None,
                       self.slow.get(name, 0))
-                for name, child in self.roles.children.items() if name.partition("-")[0] in VERBS
+                for name, child in sorted(self.roles.children.items()) if name.partition("-")[0] in VERBS
             )  # fmt: skip
             broker = self.broker_runs if self.cluster is not None else None
             return StageState(actors, self.setting.rate or 0.0, dict(self.setting.fails), broker, tuple(self._log))

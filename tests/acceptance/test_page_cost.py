@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from playwright.sync_api import Browser, Page, expect
 
 from kafka_orders.local.checks import free_ports
@@ -62,6 +63,15 @@ def shares(seconds: float, *roles: Role) -> list[float]:
     return [(spent(one) - was) / took for one, was in zip(roles, before, strict=True)]
 
 
+def handled(line: Pipeline) -> int:
+    """Return how many orders main has committed."""
+    settings = line.settings()
+    asker = Consumer({"bootstrap.servers": line.bootstrap, "group.id": settings.group})
+    found = asker.committed([TopicPartition(settings.topic, number) for number in range(6)], 10)
+    asker.close()
+    return sum(max(0, one.offset) for one in found)
+
+
 def test_five_pages_at_20_000_orders_a_second(line: Pipeline, chromium: Browser) -> None:
     (port,) = free_ports(1)
     main = line.start("-m", "kafka_orders", "consume")
@@ -69,22 +79,33 @@ def test_five_pages_at_20_000_orders_a_second(line: Pipeline, chromium: Browser)
     line.start("-m", "kafka_orders", "produce", "--rate", str(RATE))
     with_page: list[tuple[float, float]] = []
     without: list[float] = []
+    counted: dict[bool, list[float]] = {True: [], False: []}
+
+    def window(*roles: Role) -> list[float]:
+        before, began = handled(line), time.monotonic()
+        found = shares(SECONDS, *roles)
+        counted[len(roles) > 1].append((handled(line) - before) / (time.monotonic() - began))
+        return found
+
     for _ in range(ROUNDS):
         role = serve(line, port)
         pages = [opened(chromium, port) for _ in range(5)]
         time.sleep(5.0)  # not a wait for something: the start is not part of the cost
-        with_page.append(tuple(shares(SECONDS, role, main)))  # type: ignore[arg-type]
+        with_page.append(tuple(window(role, main)))  # type: ignore[arg-type]
         for page in pages:
             page.close()
         assert role.stop() == 0
         time.sleep(2.0)
-        without.extend(shares(SECONDS, main))
+        without.extend(window(main))
     cost = statistics.median(page for page, _ in with_page)
     ratio = statistics.median(main for _, main in with_page) / statistics.median(without)
     each = ", ".join(f"{one:.1%}" for one, _ in with_page)
     print(f"\n{RATE:,} orders/s, five pages: the page's process takes {cost:.1%} of a core ({each})")
-    print(f"CPU of main with pages / without: {ratio:.3f}")
+    kept = statistics.median(counted[True]) / statistics.median(counted[False])
+    print(f"with pages / without: orders counted {kept:.3f}, CPU of main {ratio:.3f}"
+          f" ({statistics.median(counted[False]):,.0f} orders/s without)")  # fmt: skip
     assert cost < 0.15
+    assert kept > 0.95
     assert ratio < 1.05
 
 

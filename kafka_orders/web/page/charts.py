@@ -63,7 +63,12 @@ def _speeds(counts: list[tuple[int, int]]) -> list[tuple[int, float | None]]:
 
 
 def _chart(title: str, mark: str) -> ui.echart:
-    axis = {"type": "value", "scale": True, "splitLine": {"lineStyle": {"opacity": 0.25}}}
+    axis = {
+        "type": "value",
+        "scale": True,
+        "axisLabel": {"color": _TEXT},
+        "splitLine": {"lineStyle": {"opacity": 0.25}},
+    }
     return (
         ui.echart({
             "animation": False,
@@ -74,7 +79,7 @@ def _chart(title: str, mark: str) -> ui.echart:
             "legend": {"top": 24, "type": "scroll", "textStyle": {"color": _TEXT}},
             "grid": {"left": 8, "right": 16, "top": 56, "bottom": 8, "containLabel": True},
             "tooltip": {"trigger": "axis", "renderMode": "richText"},
-            "xAxis": {"type": "time", "axisLabel": {"hideOverlap": True}},
+            "xAxis": {"type": "time", "axisLabel": {"hideOverlap": True, "color": _TEXT}},
             "yAxis": axis,
             "series": [],
         })
