@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import click
 
@@ -31,7 +31,7 @@ def report(settings: Settings, *, watch: bool, output: str) -> None:
             if output == "table":
                 click.echo("\n".join(f"{name:10} {said}" for name, said in lines(found)) + ("\n" if watch else ""))
             else:
-                told = asdict(found)
+                told = asdict(replace(found, history=()))
                 del told["history"]
                 click.echo(json.dumps(told, indent=2 if output == "json" else None))
             if not watch:

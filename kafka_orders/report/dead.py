@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
@@ -20,6 +21,8 @@ MOST_GROUPS = 100
 MOST_FAILURES = 20
 #: Of a message.
 _SHOWN = 200
+#: Telling of groups may take this part of the time.
+_SHARE = 0.05
 
 
 @dataclass(slots=True)
@@ -51,6 +54,10 @@ class Dead:
         self._statuses: Counter[str] = Counter()
         self._kinds: Counter[tuple[str, str]] = Counter()
         self._latest: deque[Failure] = deque(maxlen=MOST_FAILURES)
+        self._changes = 0
+        self._last_told: tuple[tuple[LetterGroup, ...], int] = (), 0
+        self._told_state: tuple[int, dict[str, Note]] = 0, {}
+        self._told_at, self._telling = float("-inf"), 0.0
 
     def add(self, letter: Letter) -> None:
         """Take a new letter; those of one partition come in their order, and once."""
@@ -70,6 +77,7 @@ class Dead:
         self._statuses[status] += 1
         self._kinds[group.fqcn or "unknown", group.stage or "unknown"] += 1
         self._latest.append(_failure(letter))
+        self._changes += 1
 
     def moved(self, name: LetterId, standing: Standing) -> None:
         """Take what has become of a letter; of one that is not known yet, its record will tell."""
@@ -90,17 +98,27 @@ class Dead:
 
     def _count(self, line: _Line, place: int, change: int) -> None:
         status, group = STATUSES[line.statuses[place]], self._groups[line.groups[place]]
+        self._changes += 1
         self._statuses[status] += change
         group.statuses[status] = group.statuses.get(status, 0) + change
 
     def letters(self, notes: Mapping[str, Note]) -> Letters:
         """Return the figures."""
-        present = sorted((one for one in self._groups if one.count), key=lambda one: -one.count)
-        told = tuple(self._told(one, present, notes) for one in present[:MOST_GROUPS])
+        told, count = self._groups_told(notes)
         statuses = {name: count for name, count in self._statuses.items() if count}
         total = sum(len(line.offsets) for line in self._lines.values())
         kinds = tuple(Kind(printable(name), stage, count) for (name, stage), count in self._kinds.items())
-        return Letters(total, statuses, self._oldest_open(), kinds, told, len(present))
+        return Letters(total, statuses, self._oldest_open(), kinds, told, count)
+
+    def _groups_told(self, notes: Mapping[str, Note]) -> tuple[tuple[LetterGroup, ...], int]:
+        """Return the groups as they were told last, or anew: trends over months cost, so no more often than that."""
+        state, began = (self._changes, dict(notes)), time.monotonic()
+        if state != self._told_state and began - self._told_at >= self._telling / _SHARE:
+            present = sorted((one for one in self._groups if one.count), key=lambda one: -one.count)
+            groups = tuple(self._told(one, present, notes) for one in present[:MOST_GROUPS])
+            self._last_told, self._told_state, self._told_at = (groups, len(present)), state, time.monotonic()
+            self._telling = self._told_at - began
+        return self._last_told
 
     def failures(self) -> tuple[Failure, ...]:
         """Return the latest, the newest first."""

@@ -9,7 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
@@ -31,7 +31,7 @@ Topics = dict[str, list[Topic] | list[GroupState]]
 
 def told(report: Report) -> dict[str, Any]:
     """Return a report as JSON has it, without its history, which has a path of its own."""
-    found = asdict(report)
+    found = asdict(replace(report, history=()))  # copied deeply, so not with what is not told
     del found["history"]
     return found
 
