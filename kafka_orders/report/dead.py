@@ -111,7 +111,7 @@ class Dead:
         return Letters(total, statuses, self._oldest_open(), kinds, told, count)
 
     def _groups_told(self, notes: Mapping[str, Note]) -> tuple[tuple[LetterGroup, ...], int]:
-        """Return the groups as they were told last, or anew: trends over months cost, so no more often than that."""
+        """Return the groups as told last, or anew if they changed: trends over months cost, so not too often."""
         state, began = (self._changes, dict(notes)), time.monotonic()
         if state != self._told_state and began - self._told_at >= self._telling / _SHARE:
             present = sorted((one for one in self._groups if one.count), key=lambda one: -one.count)
