@@ -52,6 +52,8 @@ class Book:
             BrokerError: it does not exist, or may not be read.
         """
         bounds = self.admin.bounds(self.admin.slots(self.topic)) if bounds is None else bounds
+        if any(one.end < self._read_to.get(slot, 0) for slot, one in bounds.items()):
+            self._begin()  # the topic was made anew
         ranges = {
             slot: Bounds(max(one.start, self._read_to.get(slot, 0)), one.end) for slot, one in bounds.items()
         }
@@ -59,14 +61,18 @@ class Book:
             self._take(message)
         self._read_to.update({slot: one.end for slot, one in bounds.items()})
 
+    def _begin(self) -> None:
+        for held in (self._standings, self._read_to, self._alike, self.jobs, self.notes, self.breakers):
+            held.clear()
+
     def _take(self, message: Message) -> None:
         key, value = message.key(), message.value()
         name = key.encode() if isinstance(key, str) else key or b""
         kind, _, rest = name.partition(b"/")
         if value is None:
             return  # nothing of ours is ever deleted
-        if b"/" in rest:
-            topic, partition, offset = LetterId.parse(name.decode(errors="replace"))
+        if (place := LetterId.found(name.decode(errors="replace"))) is not None:
+            topic, partition, offset = place
             standing = self._alike.get(value) or load_standing(value)
             if not standing.target:  # else it is one of its kind
                 self._alike[value] = standing

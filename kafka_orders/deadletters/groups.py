@@ -66,6 +66,18 @@ class Group:
             with suppress(Exception):  # an app's own decoder raises what it likes
                 self.products.add(str(decode(record.value() or b"")[group_by]))
 
+    def remove(self, failed_at_ms: int, *, retried: bool) -> None:
+        """Count one less, of which no more is known; its key and product stay in the counts of those."""
+        minute = failed_at_ms // _MINUTE_MS
+        self.count -= 1
+        self.exhausted -= retried
+        left = self.minutes.get(minute, 0) - 1
+        if left > 0:
+            self.minutes[minute] = left
+        else:
+            self.minutes.pop(minute, None)
+            self.first_ms = max(self.first_ms, min(self.minutes, default=minute) * _MINUTE_MS)
+
     @property
     def trend(self) -> str:
         """Eight bars from the first failure to the last."""

@@ -15,7 +15,7 @@ from kafka_orders.deadletters.selection import Selection
 from kafka_orders.domain.errors import KafkaOrdersError, RefusedError
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.recovery import Bounds
-from kafka_orders.domain.standing import JobRecord, dump, job_key
+from kafka_orders.domain.standing import OPEN, JobRecord, dump, job_key
 from kafka_orders.log.transaction import OutRecord
 
 #: Events of a job's history that are kept.
@@ -34,6 +34,9 @@ def begun(
 
     ``by`` is who does it; default: who runs this process.
     """
+    if action in ("replay", "edit") and OPEN in wanted.statuses:
+        # Only open ones are sent in any case; a resume has to meet again what it had sent, or it counts too few.
+        wanted = replace(wanted, statuses=())
     ends = {str(slot): bounds.end for slot, bounds in queue.ends().items()}
     return JobRecord(
         new_id(), action, by or author(), reason, selection=wanted.as_dict(), options=dict(options), ends=ends

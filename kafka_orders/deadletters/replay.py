@@ -179,7 +179,7 @@ class Replay:
         self._router = router_of(self.queue, self.options)
         began = replace(jobs.moved(self.job, jobs.RUNNING), done=0, passed_over=0)  # counted anew, from its marks
         self.hand.transact(lambda book: Step(jobs.take_over(self._status_topic, began, book)))
-        self.job = began
+        self.job = self.hand.book.jobs[began.id] = began  # what the book read before, as cancelled, is over
         self._started, is_all = time.monotonic(), True
         for letters in self._batches():
             if self.stop.requested:

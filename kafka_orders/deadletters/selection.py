@@ -126,7 +126,10 @@ def parse_time(text: str, now_ms: int) -> int:
         raise SettingsError(
             f"{text!r} is no time; write 2026-11-26T12:00, or an age as 30s, 90m, 2h, 7d"
         ) from None
-    return int((told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp() * 1000)
+    try:
+        return int((told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (OverflowError, ValueError):
+        raise SettingsError(f"{text!r} is beyond the times that a computer knows") from None
 
 
 def check_status(text: str) -> str:

@@ -54,6 +54,10 @@ class BrokerError(KafkaOrdersError):
     """The broker refused a request, and trying again cannot help."""
 
 
+class BusyError(KafkaOrdersError):
+    """Others are looking through the dead letters; nothing was changed, ask again in a moment."""
+
+
 class NotFoundError(KafkaOrdersError):
     """What was named is not there: it never was, or retention has removed it."""
 

@@ -45,18 +45,24 @@ class LetterId(NamedTuple):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
     @classmethod
+    def found(cls, text: str) -> LetterId | None:
+        """Return the id that ``text`` names; None where it names none."""
+        held = _PLACE.fullmatch(text)
+        return cls(held[1], int(held[2]), int(held[3])) if held else None
+
+    @classmethod
     def parse(cls, text: str) -> LetterId:
         """Return the id that ``text`` names.
 
         Raises:
             SettingsError: it is not TOPIC/PARTITION/OFFSET.
         """
-        found = _PLACE.fullmatch(text)
+        found = cls.found(text)
         if found is None:
             raise SettingsError(
                 f"{text!r} is no dead letter: it is named TOPIC/PARTITION/OFFSET, as in orders_dlq/3/17"
             )
-        return cls(found[1], int(found[2]), int(found[3]))
+        return found
 
 
 @dataclass(frozen=True, slots=True)

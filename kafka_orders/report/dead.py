@@ -6,7 +6,8 @@ import time
 from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kafka_orders.deadletters.groups import MOST_DISTINCT, Group, looks_like
@@ -27,10 +28,12 @@ _SHARE = 0.05
 
 @dataclass(slots=True)
 class _Line:
-    """The letters of one partition, 21 bytes each: offset, time, number of the group, status."""
+    """The letters of one partition, 30 bytes each: offset, times, number of the group, status, whether retried."""
 
     offsets: array[int] = field(default_factory=lambda: array("q"))
     times: array[int] = field(default_factory=lambda: array("q"))
+    failed: array[int] = field(default_factory=lambda: array("q"))
+    retried: array[int] = field(default_factory=lambda: array("B"))
     groups: array[int] = field(default_factory=lambda: array("I"))
     statuses: array[int] = field(default_factory=lambda: array("B"))
 
@@ -39,15 +42,15 @@ class _Line:
         return place if place < len(self.offsets) and self.offsets[place] == offset else None
 
     def drop(self, count: int) -> None:
-        for one in (self.offsets, self.times, self.groups, self.statuses):
+        for one in (self.offsets, self.times, self.failed, self.retried, self.groups, self.statuses):
             del one[:count]
 
 
 class Dead:
     """All dead letters of a topic. Feed :meth:`add`, :meth:`moved` and :meth:`removed` with what happens."""
 
-    def __init__(self, decode: Decode, group_by: str) -> None:
-        self._decode, self._group_by = decode, group_by
+    def __init__(self, decode: Decode, group_by: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._decode, self._group_by, self._clock = decode, group_by, clock
         self._lines: defaultdict[int, _Line] = defaultdict(_Line)
         self._groups: list[Group] = []
         self._numbers: dict[str, int] = {}
@@ -68,10 +71,12 @@ class Dead:
         if number is None:
             number = self._numbers[letter.fingerprint] = len(self._groups)
             self._groups.append(Group.of(letter))
-        group = self._groups[number]
+        group, exhausted = self._groups[number], self._groups[number].exhausted
         group.add(letter, self._decode, self._group_by)
         line.offsets.append(name.offset)
         line.times.append(letter.timestamp_ms)
+        line.failed.append(letter.failed_at_ms)
+        line.retried.append(group.exhausted - exhausted)
         line.groups.append(number)
         line.statuses.append(STATUSES.index(status))
         self._statuses[status] += 1
@@ -93,8 +98,25 @@ class Dead:
         gone = bisect_left(line.offsets, start)
         for place in range(gone):
             self._count(line, place, -1)
-            self._groups[line.groups[place]].count -= 1
+            group = self._groups[line.groups[place]]
+            self._kinds[group.fqcn or "unknown", group.stage or "unknown"] -= 1
+            group.remove(line.failed[place], retried=bool(line.retried[place]))
+            if not group.count:
+                self._numbers.pop(group.fingerprint, None)  # what dies of it again is a new group
+        samples = {number: self._groups[number].sample for number in set(line.groups[:gone])}
+        moved = [number for number, one in samples.items() if one.partition == partition and one.offset < start]
         line.drop(gone)
+        for number in moved:
+            self._sample_anew(number)
+
+    def _sample_anew(self, number: int) -> None:
+        """Name a letter of the group that is still there."""
+        group = self._groups[number]
+        for partition, line in self._lines.items():
+            with suppress(ValueError):
+                place = line.groups.index(number)
+                group.sample = LetterId(group.sample.topic, partition, line.offsets[place])
+                return
 
     def _count(self, line: _Line, place: int, change: int) -> None:
         status, group = STATUSES[line.statuses[place]], self._groups[line.groups[place]]
@@ -112,11 +134,11 @@ class Dead:
 
     def _groups_told(self, notes: Mapping[str, Note]) -> tuple[tuple[LetterGroup, ...], int]:
         """Return the groups as told last, or anew if they changed: trends over months cost, so not too often."""
-        state, began = (self._changes, dict(notes)), time.monotonic()
+        state, began = (self._changes, dict(notes)), self._clock()
         if state != self._told_state and began - self._told_at >= self._telling / _SHARE:
             present = sorted((one for one in self._groups if one.count), key=lambda one: -one.count)
             groups = tuple(self._told(one, present, notes) for one in present[:MOST_GROUPS])
-            self._last_told, self._told_state, self._told_at = (groups, len(present)), state, time.monotonic()
+            self._last_told, self._told_state, self._told_at = (groups, len(present)), state, self._clock()
             self._telling = self._told_at - began
         return self._last_told
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
+from kafka_orders.deadletters.jobs import RUNNING, TOOLS
 from kafka_orders.deadletters.watch import printable
 from kafka_orders.domain.averages import Tally
 from kafka_orders.domain.records import OUTCOMES, Slot
 from kafka_orders.domain.recovery import Bounds
-from kafka_orders.domain.standing import FAILED_AGAIN, RESOLVED
+from kafka_orders.domain.standing import FAILED_AGAIN, RESOLVED, JobRecord
 from kafka_orders.report.ages import Ages
 from kafka_orders.report.history import MOST, History, Rate
 from kafka_orders.report.model import Average, Flow, PartitionLag, Report, Sample
@@ -35,8 +37,10 @@ class Figures:
         self._rates = [Rate() for _ in range(4)]
         self._ages: defaultdict[Slot, Ages] = defaultdict(Ages)
         self._products: dict[str, Tally] = {}
+        self._sent: dict[str, int] = {}
         self._stood: dict[Slot, int] = {}
         self._empty: dict[Slot, int] = {}
+        self._looked: dict[Slot, tuple[int, int]] = {}
         self._merged_at, self._merging = float("-inf"), 0.0
 
     def at(self, at_ms: int) -> None:
@@ -83,7 +87,8 @@ class Figures:
             end = bounds[slot].end
             before, self._stood[slot] = self._stood.get(slot), offset
             is_small = slot.topic == self._settings.topic and 0 < end - offset <= MOST_MARKS
-            if is_small and before == offset and self._empty.get(slot) != end:
+            if is_small and before == offset and self._looked.get(slot) != (offset, end):
+                self._looked[slot] = offset, end
                 yield slot, Bounds(offset, end)
 
     def empty(self, slot: Slot, end: int) -> None:
@@ -121,14 +126,16 @@ class Figures:
             latency=parts.latencies.latency(),
             breakers={name: printable(why) for name, why in parts.book.breakers.items() if why},
             replays=self._replays(),
-            jobs=tuple(sorted(parts.book.jobs.values(), key=lambda one: one.id, reverse=True)[:MOST_JOBS]),
+            jobs=_jobs(parts.book.jobs.values()),
             history=self._history.samples() if self._history else (),
         )
 
     def _replays(self) -> dict[str, int]:
         """Count replays by their outcome; the statuses are kept for ever, so the counts only grow."""
         jobs = self._parts.book.jobs.values()
-        sent = sum(one.done for one in jobs if one.action in ("replay", "edit"))
+        for one in jobs:
+            self._sent[one.id] = max(one.done, self._sent.get(one.id, 0))  # one that is resumed counts anew
+        sent = sum(self._sent[one.id] for one in jobs if one.action in ("replay", "edit"))
         return {"requested": sent, **{name: self._parts.ended[name] for name in (RESOLVED, FAILED_AGAIN)}}
 
     def _merge(self) -> None:
@@ -166,6 +173,17 @@ class Figures:
                 yield PartitionLag(
                     self._settings.dlq_group, *slot, shown, bounds[slot].end, unread, 0, None if unread else 0.0
                 )
+
+
+def _jobs(found: Iterable[JobRecord]) -> tuple[JobRecord, ...]:
+    """Return the latest runs of tools, those that run first; notes and the like are for the audit."""
+    tools = (replace(one, selection={**one.selection, "ids": len(one.selection.get("ids", ()))})
+             for one in found if one.action in TOOLS)  # fmt: skip
+    return tuple(sorted(sorted(tools, key=lambda one: one.id, reverse=True), key=_has_ended)[:MOST_JOBS])
+
+
+def _has_ended(job: JobRecord) -> bool:
+    return job.state != RUNNING
 
 
 def average_of(product: str, held: Tally) -> Average:

@@ -30,6 +30,7 @@ class Live:
         self._thread = threading.Thread(target=self._run, name="report", daemon=True)
         #: The newest report; before the first one it is empty, and its ``trouble`` says why.
         self.report = Report(0, trouble="the topics are being read for the first time")
+        self._told_at = time.monotonic()
         #: Grows with every report.
         self.version = 0
 
@@ -52,7 +53,7 @@ class Live:
         """Why the report is old; empty: it is not. A broker that is away is told before its time-outs are."""
         if self.report.trouble or not self.report.at_ms:
             return self.report.trouble
-        silent = time.time() - self.report.at_ms / 1000
+        silent = time.monotonic() - self._told_at
         return f"the broker has not answered for {silent:.0f} s" if silent > _SILENT_SECONDS else ""
 
     def _run(self) -> None:
@@ -74,5 +75,5 @@ class Live:
             self._ended.wait(max(0.1, EVERY_SECONDS - (time.monotonic() - began)))
 
     def _tell(self, report: Report) -> None:
-        self.report = report
+        self.report, self._told_at = report, time.monotonic()
         self.version += 1

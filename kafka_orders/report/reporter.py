@@ -132,17 +132,19 @@ class Reporter:
         """Look at single records: one that was counted, and the first unread ones that nobody saw come."""
         if (picked := self.parts.latencies.pick()) is not None:
             slot, offset, at_ms = picked
-            if (written := self._time_of(slot, offset, bounds)) is not None:
+            if (written := self._time_of(slot, offset, bounds, offset + 1)) is not None:
                 self.parts.latencies.found(at_ms - written)
         for slot, unread in self.figures.still(bounds):
             if not any(True for _ in self._picker.read({slot: unread})):
                 self.figures.empty(slot, unread.end)
         for slot, offset in self.figures.unseen(bounds):
-            if (written := self._time_of(slot, offset, bounds)) is not None:
+            # To the end: marks of transactions may stand before the first record.
+            if (written := self._time_of(slot, offset, bounds, bounds[slot].end)) is not None:
                 self.figures.know(slot, written, offset)
 
-    def _time_of(self, slot: Slot, offset: int, bounds: dict[Slot, Bounds]) -> int | None:
-        wanted = Bounds(max(offset, bounds[slot].start), min(offset + 1, bounds[slot].end))
+    def _time_of(self, slot: Slot, offset: int, bounds: dict[Slot, Bounds], end: int) -> int | None:
+        """Return when the first record of a range was written."""
+        wanted = Bounds(max(offset, bounds[slot].start), min(end, bounds[slot].end))
         return next((one.timestamp()[1] for one in self._picker.read({slot: wanted})), None)
 
 

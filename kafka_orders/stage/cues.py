@@ -46,6 +46,9 @@ class StageState:
     log: tuple[str, ...] = ()
 
 
+#: A broker's start takes a few seconds; nothing takes so many.
+_PATIENCE_SECONDS = 90.0
+
 Answer = tuple[str, object]
 Served = Callable[[str, tuple[str | float, ...]], object]
 
@@ -54,7 +57,7 @@ class CueListener:
     """Answers cues on threads of its own."""
 
     def __init__(self, serve: Served) -> None:
-        self._serve, self._secret = serve, secrets.token_bytes(32)
+        self._serve, self._secret, self._closed = serve, secrets.token_bytes(32), False
         self._folder = tempfile.TemporaryDirectory(prefix="kafka-orders-")
         address = None if os.name == "nt" else str(Path(self._folder.name) / "stage")
         self._listener = Listener(address, None if address else "AF_PIPE", authkey=self._secret)
@@ -69,9 +72,9 @@ class CueListener:
         while True:
             try:
                 connection = self._listener.accept()
-            except OSError:
-                return  # closed
-            except Exception:  # noqa: S112  a stranger without the secret
+            except Exception:  # a stranger without the secret, or a page that died while it asked
+                if self._closed:
+                    return
                 continue
             threading.Thread(target=self._answer, args=(connection,), name="cue", daemon=True).start()
 
@@ -89,6 +92,7 @@ class CueListener:
 
     def close(self) -> None:
         """Answer no more."""
+        self._closed = True
         self._listener.close()
         self._folder.cleanup()
 
@@ -126,6 +130,8 @@ class RemoteStage:
                 if self._connection is None:
                     self._connection = Client(self._address, authkey=self._secret)
                 self._connection.send((action, told))
+                if not self._connection.poll(_PATIENCE_SECONDS):
+                    raise EOFError("no answer")
                 how, answer = self._connection.recv()
             except (EOFError, OSError) as error:
                 self._connection = None

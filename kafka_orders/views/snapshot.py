@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from kafka_orders.domain.averages import Tally, merge_all
 from kafka_orders.domain.records import BulkKey, Progress, Slot, StateKey, load_progress, parse_bulk_key, parse_key
@@ -52,8 +53,14 @@ class Snapshot:
         ranges = {
             slot: Bounds(max(one.start, self._read_to.get(slot, 0)), one.end) for slot, one in bounds.items()
         }
-        # By the broker's time, in which each partition is in order; other times would mix it up.
-        for message in sorted(self._reader.read(ranges), key=lambda one: append_time_ms(one) or 0):
+        # By the broker's time, but each partition in its own order: a clock may step back.
+        latest: dict[int | None, int] = {}
+        dated: list[tuple[int, Message]] = []
+        for message in self._reader.read(ranges):
+            at_ms = max(latest.get(message.partition(), 0), append_time_ms(message) or 0)
+            latest[message.partition()] = at_ms
+            dated.append((at_ms, message))
+        for _, message in sorted(dated, key=itemgetter(0)):
             self._apply(parse_key(message.key()) or parse_bulk_key(message.key()), message.value())
             told(message)
         self.settle()

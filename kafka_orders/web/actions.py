@@ -186,13 +186,6 @@ def _add_edits(router: APIRouter, tools: Tools) -> None:
     def previewed(wanted: Selection, work: Edit, asked: EditAsked) -> PreviewTold:
         return preview_told(*tools.preview(wanted, work, asked.options()))
 
-    def sent(wanted: Selection, work: Edit, asked: EditAsked, request: Request, response: Response) -> JobTold:
-        preview, _ = tools.preview(wanted, work, asked.options())
-        if not preview.changing:
-            why = "; ".join(f"{count}: {why}" for why, count in preview.refused.items())
-            raise Unchangeable(f"nothing would change, so nothing is sent ({why or 'nothing can be replayed'})")
-        return _accepted(response, tools.edit(Ask(wanted, asked.options(), asked.reason, by(request)), work))
-
     @router.post(f"{_ONE}/edit-preview", tags=["edits"])
     def preview_one(name: Name, asked: EditAsked) -> PreviewTold:
         """Tell what a change would make of one order, by field and by byte; nothing is sent."""
@@ -200,10 +193,12 @@ def _add_edits(router: APIRouter, tools: Tools) -> None:
 
     @router.post(f"{_ONE}/edit-replay", tags=["edits"], status_code=202)
     def edit_one(
-        name: Name, asked: EditAsked, request: Request, response: Response
+        name: Name, asked: EditAsked, request: Request, response: Response,
+        idempotency_key: IdempotencyKey = "",
     ) -> JobTold:  # fmt: skip
         """Begin to send one order back changed; the dead letter stays as it is."""
-        return sent(_one(name), _work(tools, asked), asked, request, response)
+        ask = _edit_ask(_one(name), asked, request, idempotency_key)
+        return _sent(tools, ask, _work(tools, asked), response)
 
     @router.post(
         "/dlq/edits",
@@ -212,13 +207,28 @@ def _add_edits(router: APIRouter, tools: Tools) -> None:
         response_model=JobTold | PreviewTold,
         responses={200: {"model": PreviewTold, "description": "a dry run: nothing was sent"}},
     )
-    def edit(asked: EditsAsked, request: Request, response: Response) -> JobTold | PreviewTold:  # fmt: skip
+    def edit(
+        asked: EditsAsked, request: Request, response: Response, idempotency_key: IdempotencyKey = ""
+    ) -> JobTold | PreviewTold:  # fmt: skip
         """Begin to send all selected orders back changed, or tell what would change."""
         wanted, work = _selected(asked.filter), _work(tools, asked, one=False)
         if asked.dry_run:
             response.status_code = 200
             return previewed(wanted, work, asked)
-        return sent(wanted, work, asked, request, response)
+        return _sent(tools, _edit_ask(wanted, asked, request, idempotency_key), work, response)
+
+
+def _edit_ask(wanted: Selection, asked: EditAsked, request: Request, key: str) -> Ask:
+    told = request_of(key, f"edit {wanted.as_dict()}" + json.dumps(asked.model_dump(), sort_keys=True))
+    return Ask(wanted, asked.options(), asked.reason, by(request), told)
+
+
+def _sent(tools: Tools, ask: Ask, work: Edit, response: Response) -> JobTold:
+    preview, _ = tools.preview(ask.wanted, work, ask.options)
+    if not preview.changing:
+        why = "; ".join(f"{count}: {why}" for why, count in preview.refused.items())
+        raise Unchangeable(f"nothing would change, so nothing is sent ({why or 'nothing can be replayed'})")
+    return _accepted(response, tools.edit(ask, work))
 
 
 def _work(tools: Tools, asked: EditAsked, *, one: bool = True) -> Edit:

@@ -41,12 +41,12 @@ def health_of(live: Live) -> APIRouter:
     router = APIRouter(prefix="/health", tags=["health"])
 
     @router.get("/live")
-    def alive() -> Health:
-        """Say that this process lives."""
+    async def alive() -> Health:
+        """Say that this process lives; on no thread, since those may all be waiting for Kafka."""
         return Health(status="ok")
 
     @router.get("/ready", responses={503: {"model": Health, "description": "not yet, or the broker is away"}})
-    def ready(response: Response) -> Health:
+    async def ready(response: Response) -> Health:
         """Say whether the broker answers and all topics have been read."""
         if live.ready:
             return Health(status="ok")
@@ -101,12 +101,23 @@ def _add_report(router: APIRouter, live: Live) -> None:
         return StreamingResponse(_events(live), media_type="text/event-stream")
 
 
+def _json(live: Live) -> str:
+    """Return the report's JSON, made once for all who listen."""
+    version = live.version
+    if _made.get("version") != version:
+        _made.update(version=version, text=json.dumps(told(live.report)))
+    return str(_made["text"])
+
+
+_made: dict[str, Any] = {}
+
+
 async def _events(live: Live) -> AsyncIterator[str]:
     seen, said_at = -1, time.monotonic()
     while True:
         if live.version != seen:
             seen, said_at = live.version, time.monotonic()
-            yield f"id: {seen}\nevent: report\ndata: {json.dumps(told(live.report))}\n\n"
+            yield f"id: {seen}\nevent: report\ndata: {_json(live)}\n\n"
         elif time.monotonic() - said_at > _SILENT_SECONDS:
             said_at = time.monotonic()
             yield ": still here\n\n"

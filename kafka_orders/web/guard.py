@@ -11,7 +11,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -71,6 +70,8 @@ class Doorman:
             return Refusal(403, "a page from another origin may not do this")
         if is_changing and headers.get("sec-fetch-site", "same-origin") in ("cross-site", "same-site"):
             return Refusal(403, "a page from another site may not do this")
+        if not is_changing and headers.get("sec-fetch-site") == "cross-site" and not _is_visit(path, headers):
+            return Refusal(403, "a page from another site may not ask for this")
         if self.tokens and path not in _OPEN and self.operator(headers) is None:
             return Refusal(
                 401, "a token is needed: Authorization: Bearer TOKEN, or open the page with ?token=TOKEN"
@@ -101,12 +102,15 @@ def _name(host: str) -> str:
     return host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host.lower()
 
 
+def _is_visit(path: str, headers: Mapping[str, str]) -> bool:
+    """Somebody follows a link to the page."""
+    return path == "/" and headers.get("sec-fetch-mode") == "navigate"
+
+
 def _cookie(header: str) -> str:
-    try:
-        found = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found else ""
+    """Return our cookie; others, of all ports of this host, may have a form that the standard parser refuses."""
+    pairs = (one.strip().partition("=") for one in header.split(";"))
+    return next((value for name, _, value in pairs if name == COOKIE), "")
 
 
 class Guard:

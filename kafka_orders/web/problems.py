@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +17,7 @@ from starlette.types import Scope
 
 from kafka_orders.domain.errors import (
     BrokerError,
+    BusyError,
     KafkaOrdersError,
     NoBrokerError,
     NotFoundError,
@@ -23,9 +25,11 @@ from kafka_orders.domain.errors import (
     SettingsError,
 )
 
+_log = logging.getLogger("kafka_orders.web")
 MEDIA_TYPE = "application/problem+json"
 _STATUS: list[tuple[type[KafkaOrdersError], int]] = [
     (NotFoundError, 404), (SettingsError, 422), (RefusedError, 409), (NoBrokerError, 503), (BrokerError, 503),
+    (BusyError, 503),
 ]  # fmt: skip
 
 
@@ -69,13 +73,18 @@ def add_problems(app: FastAPI) -> None:
         answer.headers.update(getattr(error, "headers", None) or {})
         return answer
 
+    async def broken(_request: Request, error: Exception) -> Response:
+        _log.error("a request failed", exc_info=error)
+        return _response(500, "this server has a defect: the request failed, its log says why")
+
     async def unchangeable(_request: Request, error: Exception) -> Response:
         return _response(422, str(error))
 
     app.add_exception_handler(KafkaOrdersError, failed)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, plain)
-    app.add_exception_handler(Unchangeable, unchangeable)
+    app.add_exception_handler(ValueError, unchangeable)  # a filter's text is too long, an order does not fit
+    app.add_exception_handler(Exception, broken)
 
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from kafka_orders.deadletters.jobs import RUNNING
 from kafka_orders.domain.errors import KafkaOrdersError
 from kafka_orders.domain.standing import JobRecord
 from kafka_orders.pipeline.stop import Stop
@@ -59,7 +60,12 @@ class Running:
     def seen(self, job: JobRecord) -> JobRecord:
         """Return a job's record, or what is known better here: that it failed, and why."""
         run = self._runs.get(job.id)
-        return replace(job, state=FAILED, reason=run.trouble) if run and run.trouble else job
+        is_ours = run is not None and run.trouble and job.state == RUNNING
+        return replace(job, state=FAILED, reason=run.trouble) if run and is_ours else job
+
+    def failed(self) -> list[JobRecord]:
+        """Return the jobs that failed here, which may have no record."""
+        return [self.seen(run.job) for run in self._runs.values() if run.trouble]
 
     def close(self) -> None:
         """Stop all."""

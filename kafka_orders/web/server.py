@@ -45,10 +45,11 @@ class Site:
         Raises:
             SettingsError: another address than this machine's is to be served without a token.
         """
-        if self.host not in _LOOPBACK and not self.tokens:
+        if (self.host not in _LOOPBACK or self.names) and not self.tokens:
+            reached = ", ".join((self.host, *self.names))
             raise SettingsError(
-                f"host {self.host} can be reached from other machines, and whoever reaches this page may replay"
-                " and discard: give a --token-file, or leave --host away. Nothing is served"
+                f"{reached} can be reached from other machines, and whoever reaches this page may replay and"
+                " discard: give a --token-file, or leave --host and --allow-host away. Nothing is served"
             )
 
 
@@ -90,7 +91,7 @@ def serve(
     live = Live(site.settings, site.job.decode)
     tools = Tools(site.settings, site.job, site.read_only)
     app = app_of(live, tools, lambda made: mount(made, live, tools))
-    names = site.names | {site.host.lower()}
+    names = site.names | {site.host.lower(), f"[{site.host.lower()}]"}
     guarded = Guard(app, Doorman(frozenset(names), site.tokens))
     config = uvicorn.Config(
         guarded, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=3,

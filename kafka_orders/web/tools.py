@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from kafka_orders.deadletters import jobs
+from kafka_orders.deadletters.book import Book
 from kafka_orders.deadletters.edit import Edit, Preview, preview
 from kafka_orders.deadletters.expressions import parse
 from kafka_orders.deadletters.hand import Step, taken
@@ -22,7 +23,7 @@ from kafka_orders.deadletters.predict import Prediction, predict
 from kafka_orders.deadletters.queue import Queue, open_queue
 from kafka_orders.deadletters.replay import Change, Options, Plan, Replay, plan
 from kafka_orders.deadletters.selection import Selection
-from kafka_orders.domain.errors import KafkaOrdersError, NotFoundError, RefusedError
+from kafka_orders.domain.errors import BusyError, KafkaOrdersError, NotFoundError, RefusedError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.domain.standing import JobRecord, LetterId
 from kafka_orders.formats.avro import AvroFormat, format_of
@@ -32,6 +33,8 @@ from kafka_orders.web.running import Running
 
 #: Letters that a prediction or the preview of an edit tries.
 _TRIED = 10_000
+#: Longest wait for others' scans, in seconds.
+_TURN_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +63,19 @@ class Tools:
     @contextmanager
     def looking(self) -> Iterator[Queue]:
         """Give the queue, which is kept open: to connect and to read all statuses takes a second."""
-        with self._lock:
+        if not self._lock.acquire(timeout=_TURN_SECONDS):
+            raise BusyError
+        try:
             if self._queue is None:
                 self._queue = self._held.enter_context(open_queue(self.settings, self.job.decode))
-            try:
-                yield self._queue
-            except KafkaOrdersError:
-                raise
-            except BaseException:
-                self._forget()  # half read: the next one begins anew
-                raise
+            yield self._queue
+        except (KafkaOrdersError, ValueError):
+            raise
+        except BaseException:
+            self._forget()  # half read: the next one begins anew
+            raise
+        finally:
+            self._lock.release()
 
     def _forget(self) -> None:
         self._queue = None
@@ -143,7 +149,7 @@ class Tools:
         with self.looking() as queue:
             queue.book.refresh()
             if (known := _asked_before(queue.book.jobs, ask.request)) is not None:
-                return known
+                return self.running.seen(known)
             self._require(queue, wanted)
             job = jobs.begun(action, queue, wanted, ask.reason, options, by=ask.by)
             job = replace(job, request=ask.request, total=plan(queue, wanted, ask.options).total)
@@ -213,20 +219,25 @@ class Tools:
             RefusedError: it does not run.
         """
         self.check_writable()
-        job = self.running.seen(self.one_job(name))
+        if self.running.stop(name):  # first of all: it needs neither Kafka nor the lock that a scan may hold
+            with suppress(KafkaOrdersError):
+                self.audit("cancel", name, by)
+            return self.one_job(name)
+        job = self.one_job(name)
         if job.state != jobs.RUNNING:
             raise RefusedError(f"{job.action} {name} does not run: it is {job.state}")
+        self._cancel_elsewhere(name)
         self.audit("cancel", name, by)
-        if not self.running.stop(name):
-            self._cancel_elsewhere(name)
         return self.one_job(name)
 
     def _cancel_elsewhere(self, name: str) -> None:
+        def cancelled(book: Book) -> Step | None:
+            """It may have ended meanwhile."""
+            held = book.jobs[name]
+            ends = jobs.record_of(self.settings.dlq_status_topic, jobs.moved(held, jobs.CANCELLED))
+            return Step([ends]) if held.state == jobs.RUNNING else None
+
         with self.looking() as queue, taken(queue, Stop(), lambda _text: None) as hand:
-            topic = self.settings.dlq_status_topic
-            cancelled: Callable[[Any], Step] = lambda book: Step(  # noqa: E731
-                [jobs.record_of(topic, jobs.moved(book.jobs[name], jobs.CANCELLED))]
-            )
             hand.transact(cancelled)
 
     def one_job(self, name: str) -> JobRecord:

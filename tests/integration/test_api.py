@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -105,6 +106,10 @@ def test_pages_are_whole_and_the_newest_first(line: Pipeline, served: Served) ->
         ("GET", "/api/v1/dlq/messages?limit=0", None, 422),
         ("GET", "/api/v1/dlq/messages?status=lost", None, 422),
         ("GET", "/api/v1/dlq/messages?since=yesterday", None, 422),
+        ("GET", "/api/v1/dlq/messages?q=" + 1001 * "x", None, 422),
+        ("GET", "/api/v1/dlq/messages?group=" + 1500 * "x", None, 422),
+        ("GET", "/api/v1/dlq/messages?cursor=" + base64.urlsafe_b64encode(7_000 * b"[").decode(), None, 422),
+        ("PUT", "/api/v1/dlq/groups/a%20b/note", {"text": "x"}, 404),
         ("GET", "/api/v1/dlq/replays/none", None, 404),
         ("GET", "/api/v1/nothing", None, 404),
         ("DELETE", "/api/v1/stats", None, 405),
@@ -190,6 +195,10 @@ def test_cancel_here_and_elsewhere(line: Pipeline, served: Served) -> None:
     assert ended["state"] == "cancelled"
     assert 0 < ended["done"] < 30
     served.post(f"/api/v1/dlq/replays/{job}/cancel", None, 409)
+    sent = len(replays(line))
+    assert line.run("dlq", "replay", "--resume", job).returncode == 0
+    assert len(replays(line)) == 30 > sent, "a resume goes on where it was"
+    die(line, 20)
     other = line.start("-m", "kafka_orders", "dlq", "replay", "--status", "open", "--rate", "2", "--quiet")
     running = eventually(
         lambda: next(
@@ -201,6 +210,15 @@ def test_cancel_here_and_elsewhere(line: Pipeline, served: Served) -> None:
     assert other.process.wait(30) == 4
     assert "was cancelled by somebody else" in other.text()
     assert set(replays(line).values()) == {1}
+
+
+def test_a_resume_keeps_to_the_most_that_was_said(line: Pipeline, served: Served) -> None:
+    asked = {"filter": {"statuses": ["open"]}, "everything": True, "rate": 5, "max": 12}
+    job = served.post("/api/v1/dlq/replays", asked, 202)["id"]
+    eventually(lambda: served.job(job)["done"] >= 3, 30)
+    served.post(f"/api/v1/dlq/replays/{job}/cancel", None, 200)
+    assert line.run("dlq", "replay", "--resume", job).returncode == 0
+    assert len(replays(line)) == 12
 
 
 def test_a_server_killed_in_a_replay_doubles_nothing(line: Pipeline, served: Served) -> None:
@@ -258,6 +276,8 @@ def test_read_only_changes_nothing(line: Pipeline, served: Served) -> None:
 
 def test_what_is_not_served(line: Pipeline, tmp_path: Path) -> None:
     upkeep.create(line.settings(), lambda _: None)
+    named = line.run("serve", "--allow-host", "orders.example", "--port", "0")
+    assert (named.returncode, "--token-file" in named.stderr) == (2, True)
     open_to_all = line.run("serve", "--host", "0.0.0.0", "--port", "0")
     assert (open_to_all.returncode, "--token-file" in open_to_all.stderr) == (2, True)
     for number, text in enumerate(("short", "", "alice:this;is;no;token;at;all")):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import fastavro
-from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from tests.support.shards import read_shards
 
@@ -42,7 +42,7 @@ def read_all(bootstrap: str, topic: str, isolation: str = "read_committed") -> l
     )
     partitions = consumer.list_topics(topic, 10).topics[topic].partitions
     # Under a steady stream the end of a partition is never told: the end it has now bounds it, too.
-    ends = {one: consumer.get_watermark_offsets(TopicPartition(topic, one), 10)[1] for one in partitions}
+    ends = {one: _end(consumer, TopicPartition(topic, one)) for one in partitions}
     consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
     found, ended, deadline = [], set(), time.monotonic() + 60
     while len(ended) < len(partitions):
@@ -60,6 +60,18 @@ def read_all(bootstrap: str, topic: str, isolation: str = "read_committed") -> l
                 raise AssertionError(error)
     consumer.close()
     return found
+
+
+def _end(consumer: Consumer, partition: TopicPartition) -> int:
+    """Return the end of a partition, whose leader may just have come back."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            return consumer.get_watermark_offsets(partition, 10)[1]
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def decode(payload: bytes) -> dict[str, Any]:

@@ -47,7 +47,15 @@ def test_another_origin_changes_nothing(origin: str) -> None:
     for method in ("POST", "PUT", "DELETE", "PATCH"):
         assert refused(OPEN, method=method, origin=origin) == 403
     assert refused(OPEN, kind="websocket", origin=origin) == 403
-    assert refused(OPEN, origin=origin) == 0, "reading is the browser's own rule"
+    assert refused(OPEN, path="/api/v1/stats", origin=origin) == 0, "reading is the browser's own rule"
+
+
+def test_another_site_does_not_make_it_work() -> None:
+    """A scan of the dead letters costs, even if its answer cannot be read; following a link is another thing."""
+    assert refused(OPEN, path="/api/v1/dlq/messages", sec_fetch_site="cross-site", sec_fetch_mode="no-cors") == 403
+    assert refused(OPEN, path="/api/v1/stats", sec_fetch_site="cross-site", sec_fetch_mode="navigate") == 403
+    assert refused(OPEN, path="/", sec_fetch_site="cross-site", sec_fetch_mode="no-cors") == 403
+    assert refused(OPEN, path="/", sec_fetch_site="cross-site", sec_fetch_mode="navigate") == 0
 
 
 def test_the_own_origin_may() -> None:
@@ -75,7 +83,8 @@ def test_without_the_right_token(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"authorization": f"Bearer {TOKEN}"}, {"authorization": f"bearer {TOKEN}"},
-                                     {"cookie": f"a=b; {COOKIE}={TOKEN}"}])  # fmt: skip
+                                     {"cookie": f"a=b; {COOKIE}={TOKEN}"},
+                                     {"cookie": f'sess={{"x": "y"}}; {COOKIE}={TOKEN}'}])  # fmt: skip
 def test_with_the_right_token(headers: dict[str, str]) -> None:
     assert refused(LOCKED, path="/api/v1/stats", **headers) == 0
     assert LOCKED.operator(headers) == "alice"

@@ -3,8 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kafka_orders.deadletters.dialects import ALL
+from kafka_orders.deadletters.letters import Letter
 from kafka_orders.domain.records import Slot
+from kafka_orders.domain.standing import DISCARDED, NOTHING_DONE, OPEN, RESOLVED, LetterId, Standing
+from kafka_orders.log.message import Message
 from kafka_orders.report.ages import Ages
+from kafka_orders.report.dead import Dead
 from kafka_orders.report.history import MOST, History, Rate
 from kafka_orders.report.latency import Latencies
 from kafka_orders.report.model import Sample
@@ -103,3 +108,56 @@ def test_latency_samples_are_of_what_transactions_handled() -> None:
     found.found(-5)
     told = found.latency()
     assert (told.samples, told.p50_ms, told.p99_ms) == (101, 49.0, 98.0)
+
+
+def dead() -> Dead:
+    return Dead(lambda _: {}, "product", lambda: 0.0)
+
+
+def letter(offset: int, fingerprint: str = "f", *, retried: bool = False, at_ms: int = 60_000) -> Letter:
+    held = [
+        ("x-failure-fingerprint", fingerprint.encode()),
+        ("x-exception-fqcn", b"a.B"),
+        ("error", b"why"),
+        ("x-failure-stage", b"process"),
+        ("x-failed-at", b"%d" % at_ms),
+        ("retryCount", b"3" if retried else b"0"),
+    ]
+    record = Message(topic="dlq", partition=0, offset=offset, key=b"k%d" % offset, value=b"", headers=held,
+                     timestamp=(1, at_ms))  # fmt: skip
+    return Letter(record, NOTHING_DONE, ALL)
+
+
+def test_what_retention_removes_is_forgotten_by_groups_too() -> None:
+    kept, fresh = dead(), dead()
+    for offset in range(100):
+        one = letter(offset, retried=offset < 70, at_ms=60_000 * (1 + offset // 50))
+        kept.add(one)
+        if offset >= 50:
+            fresh.add(one)
+    kept.removed(0, 50)
+    told, anew = kept.letters({}), fresh.letters({})
+    assert (told.total, told.statuses, told.kinds) == (anew.total, anew.statuses, anew.kinds)
+    (mine,), (theirs,) = told.groups, anew.groups
+    assert (mine.letters, mine.first_ms, mine.sample, mine.looks_like) == (
+        50,
+        120_000,
+        "dlq/0/50",
+        theirs.looks_like,
+    )
+    kept.removed(0, 100)
+    assert (kept.letters({}).total, kept.letters({}).groups) == (0, ())
+    kept.add(letter(100))
+    assert [one.letters for one in kept.letters({}).groups] == [1]
+
+
+def test_standings_move_the_counts() -> None:
+    held = dead()
+    held.moved(LetterId("dlq", 0, 7), Standing(RESOLVED))
+    for offset in range(3):
+        held.add(letter(offset))
+    held.moved(LetterId("dlq", 0, 0), Standing(DISCARDED))
+    told = held.letters({})
+    assert (told.statuses, told.groups[0].open) == ({"open": 2, "discarded": 1}, 2)
+    held.moved(LetterId("dlq", 0, 0), Standing(OPEN))
+    assert held.letters({}).statuses == {"open": 3}

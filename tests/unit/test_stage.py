@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
 from pathlib import Path
@@ -92,3 +93,13 @@ def test_an_ended_stage_is_told(listener: CueListener) -> None:
     stage = RemoteStage("/nowhere/at/all", listener.environment[SECRET])
     with pytest.raises(KafkaOrdersError, match="it has ended"):
         stage.state()
+
+
+def test_a_page_that_dies_while_it_asks_ends_nothing(listener: CueListener) -> None:
+    """Killed while it starts, it leaves a connection without a handshake."""
+    address = listener.environment[ADDRESS]
+    for _ in range(3):
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(address)
+    stage = RemoteStage(address, listener.environment[SECRET])
+    assert stage.do("kill", "y") == "y was killed"

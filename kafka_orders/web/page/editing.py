@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from asyncio import to_thread
 from collections.abc import Callable
+from dataclasses import replace
+from uuid import uuid4
 
 from nicegui import ui
 
@@ -18,7 +20,8 @@ class Editing:
     """A dialog: type, preview, send."""
 
     def __init__(self, tools: Tools, replays: Replays, ask: Ask) -> None:
-        self._tools, self._replays, self._ask = tools, replays, ask
+        self._tools, self._replays = tools, replays
+        self._ask = replace(ask, request=f"{uuid4().hex}:page")  # pressed twice, it is the same job
 
     async def open(self) -> None:
         """Open the dialog for what is meant.

@@ -12,6 +12,7 @@ from kafka_orders.deadletters.pages import Page
 from kafka_orders.deadletters.queue import Queue
 from kafka_orders.deadletters.selection import Selection
 from kafka_orders.deadletters.telling import journey_told, letter_row
+from kafka_orders.domain.errors import KafkaOrdersError
 from kafka_orders.domain.standing import DISCARDED, OPEN, STATUSES, LetterId
 from kafka_orders.report.model import Report
 from kafka_orders.web.page.asking import attempt
@@ -32,6 +33,7 @@ class Letters:
         self._tools, self._replays, self._operator = tools, replays, operator
         self._group, self._cursor, self._is_first = "", "", True
         self._ended: dict[str, int] = {}
+        self._looking = False
 
     def build(self) -> None:
         """Make the filters, the table and the buttons."""
@@ -101,9 +103,17 @@ class Letters:
 
     async def _look_again(self) -> None:
         """Load the first page again, but never under somebody's hand who chooses on it."""
-        found, queue = await to_thread(self._tools.page, self._selection(), _PAGE, "")
-        if self._is_first and not self._table.selected:
-            self._fill(found, queue)
+        if self._looking:
+            return  # one that waits for others' scans is enough
+        self._looking = True
+        try:
+            found, queue = await to_thread(self._tools.page, self._selection(), _PAGE, "")
+            if self._is_first and not self._table.selected:
+                self._fill(found, queue)
+        except (KafkaOrdersError, ValueError):
+            return  # nobody asked: who does is told
+        finally:
+            self._looking = False
 
     async def _load(self) -> None:
         async with attempt():

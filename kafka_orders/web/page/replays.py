@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import to_thread
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from uuid import uuid4
 
 from nicegui import ui
 
@@ -31,7 +32,10 @@ class Replays:
 
     def update(self, report: Report) -> None:
         """Show how far jobs have come."""
-        told = [self._tools.running.seen(one) for one in report.jobs if one.action in ("replay", "edit")][:_MOST]
+        running = self._tools.running
+        recorded = [running.seen(one) for one in report.jobs if one.action in ("replay", "edit")]
+        names = {one.id for one in recorded}
+        told = sorted([*recorded, *(one for one in running.failed() if one.id not in names)], key=_newest)[:_MOST]
         if told == self._told:
             return
         self._told = told
@@ -65,6 +69,7 @@ class Replays:
         """Open the dialog for a replay, with what it would do."""
         async with attempt():
             planned = await to_thread(self._tools.plan, ask.wanted, ask.options)
+            request = f"{uuid4().hex}:page"  # pressed twice, it is the same job
             with ui.dialog() as dialog, ui.card().classes("w-full max-w-2xl gap-2").classes("at-replaying"):
                 everything = " (no filter: these are all)" if ask.wanted.is_everything else ""
                 ui.label(f"Replay {planned.total:,} letters{everything}").classes("text-lg font-bold")
@@ -87,7 +92,7 @@ class Replays:
                 async def send() -> None:
                     options = Options(rate=float(rate.value or 0), most=int(most.value or 0))
                     async with attempt():
-                        told = replace(ask, options=options, reason=reason.value or "")
+                        told = replace(ask, options=options, reason=reason.value or "", request=request)
                         self.began(await to_thread(self._tools.replay, told))
                         dialog.close()
 
@@ -97,6 +102,11 @@ class Replays:
                     ui.button("Close", on_click=dialog.close).props("flat")
             dialog.on("hide", dialog.delete)
             dialog.open()
+
+
+def _newest(job: JobRecord) -> tuple[bool, int]:
+    """Sort those that run first, then the newest: a job's name begins with its time."""
+    return job.state != RUNNING, -int(job.id[:13].replace("-", ""))
 
 
 def _counts(what: str, counts: Mapping[str, int]) -> None:
