@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 
 from kafka_orders.deadletters.edit import Edit, Preview
 from kafka_orders.deadletters.selection import Selection
@@ -38,6 +38,8 @@ from kafka_orders.web.tools import Ask, Tools, request_of
 IdempotencyKey = Annotated[
     str, Header(max_length=200, pattern=r"^[\x21-\x7e]*$", description="the same job, asked twice")
 ]
+Limit = Annotated[int, Query(ge=1, le=1_000)]
+Before = Annotated[str, Query(max_length=100, description="a job's id: those that came before it")]
 _ONE = "/dlq/messages/{topic}/{partition}/{offset}"
 
 
@@ -126,9 +128,10 @@ def _planned(tools: Tools, wanted: Selection, asked: ReplayAsked) -> PlanTold:
 
 def _add_jobs(router: APIRouter, tools: Tools) -> None:
     @router.get("/dlq/replays", tags=["replays"])
-    def replays() -> JobsTold:
-        """Return all replays and edits, the newest first, wherever they run."""
-        return JobsTold(jobs=[job_told(one) for one in tools.jobs() if one.action in ("replay", "edit")])
+    def replays(limit: Limit = 100, before: Before = "") -> JobsTold:
+        """Return replays and edits, the newest first, wherever they run."""
+        found = [one for one in tools.jobs() if one.action in ("replay", "edit")]
+        return JobsTold(jobs=_paged(found, limit, before))
 
     @router.get("/dlq/replays/{job}", tags=["replays"])
     def one_replay(job: str) -> JobTold:
@@ -141,9 +144,14 @@ def _add_jobs(router: APIRouter, tools: Tools) -> None:
         return job_told(tools.cancel(job, by(request)))
 
     @router.get("/audit", tags=["audit"])
-    def audit() -> Audit:
+    def audit(limit: Limit = 100, before: Before = "") -> Audit:
         """Return what operators did, the newest first."""
-        return Audit(entries=[job_told(one) for one in tools.jobs()])
+        return Audit(entries=_paged(tools.jobs(), limit, before))
+
+
+def _paged(jobs: list[JobRecord], limit: int, before: str) -> list[JobTold]:
+    """Return a page: names of jobs are in the order of their times."""
+    return [job_told(one) for one in jobs if not before or one.id < before][:limit]
 
 
 def _add_marks(router: APIRouter, tools: Tools) -> None:

@@ -90,6 +90,8 @@ def _add_report(router: APIRouter, live: Live) -> None:
         """Return the topics and the consumer groups."""
         return {"topics": list(live.report.topics), "groups": list(live.report.groups)}
 
+    newest = _Told(live)
+
     @router.get(
         "/events",
         tags=["report"],
@@ -98,26 +100,30 @@ def _add_report(router: APIRouter, live: Live) -> None:
     )
     async def events() -> StreamingResponse:  # fmt: skip
         """Stream the report as server-sent events, each time it is renewed."""
-        return StreamingResponse(_events(live), media_type="text/event-stream")
+        return StreamingResponse(_events(newest), media_type="text/event-stream")
 
 
-def _json(live: Live) -> str:
-    """Return the report's JSON, made once for all who listen."""
-    version = live.version
-    if _made.get("version") != version:
-        _made.update(version=version, text=json.dumps(told(live.report)))
-    return str(_made["text"])
+class _Told:
+    """The report as JSON, made once for all who listen to it."""
+
+    def __init__(self, live: Live) -> None:
+        self._live, self._version, self._text = live, -1, ""
+
+    def newest(self) -> tuple[int, str]:
+        """Return the newest version and its text."""
+        version = self._live.version
+        if version != self._version:
+            self._version, self._text = version, json.dumps(told(self._live.report))
+        return version, self._text
 
 
-_made: dict[str, Any] = {}
-
-
-async def _events(live: Live) -> AsyncIterator[str]:
+async def _events(newest: _Told) -> AsyncIterator[str]:
     seen, said_at = -1, time.monotonic()
     while True:
-        if live.version != seen:
-            seen, said_at = live.version, time.monotonic()
-            yield f"id: {seen}\nevent: report\ndata: {_json(live)}\n\n"
+        version, text = newest.newest()
+        if version != seen:
+            seen, said_at = version, time.monotonic()
+            yield f"id: {seen}\nevent: report\ndata: {text}\n\n"
         elif time.monotonic() - said_at > _SILENT_SECONDS:
             said_at = time.monotonic()
             yield ": still here\n\n"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import uvicorn
@@ -130,8 +130,10 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._ready()
 
-    def install_signal_handlers(self) -> None:
-        """Leave signals to the stop."""
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to the stop: a second one ends at once, as everywhere."""
+        yield
 
     async def on_tick(self, counter: int) -> bool:
         """Look for a stop, ten times a second."""

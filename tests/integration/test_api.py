@@ -256,6 +256,11 @@ def test_discard_restore_note_edit_and_their_audit(line: Pipeline, served: Serve
         "changing": 0, "refused": {}, "samples": []
     }  # fmt: skip
     entries = served.get("/api/v1/audit")["entries"]
+    pages, before = [], ""
+    while page := served.get("/api/v1/audit", limit=2, before=before)["entries"]:
+        pages += page
+        before = page[-1]["id"]
+    assert pages == entries, "page by page it is the same"
     assert {one["author"] for one in entries} == {"alice"}
     assert Counter(one["action"] for one in entries) == {"discard": 2, "restore": 1, "note": 1, "edit": 1}
 
