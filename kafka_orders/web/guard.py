@@ -67,7 +67,7 @@ class Doorman:
             return Refusal(421, f"this server does not answer to the name {_name(host)[:80]!r}")
         origin = headers.get("origin", "")
         is_changing = method not in _SAFE or kind == "websocket"
-        if origin and is_changing and urlsplit(origin).netloc != host:
+        if origin and is_changing and not _is_of(origin, host):
             return Refusal(403, "a page from another origin may not do this")
         if is_changing and headers.get("sec-fetch-site", "same-origin") in ("cross-site", "same-site"):
             return Refusal(403, "a page from another site may not do this")
@@ -99,6 +99,13 @@ class Doorman:
 def _name(host: str) -> str:
     """Return a Host header without its port."""
     return host.rsplit(":", 1)[0].lower() if not host.endswith("]") else host.lower()
+
+
+def _is_of(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:  # as http://[
+        return False
 
 
 def _cookie(header: str) -> str:
