@@ -126,10 +126,11 @@ class Guard:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         method, path = scope.get("method", "GET"), scope["path"]
-        if (cookie := self._login(method, scope.get("query_string", b""))) is not None:
+        refusal = self._doorman.refuses(scope["type"], method, path, headers)
+        is_page = scope["type"] == "http" and (refusal is None or refusal.status == 401)
+        if is_page and (cookie := self._login(method, scope.get("query_string", b""))) is not None:
             await _answer(send, 303, b"", [(b"location", _here(path)), (b"set-cookie", cookie)])
             return
-        refusal = self._doorman.refuses(scope["type"], method, path, headers)
         length = headers.get("content-length", "0")
         if refusal is None and length.isdigit() and int(length) > MOST_BODY_BYTES:
             refusal = Refusal(413, f"a body may have {MOST_BODY_BYTES:,} bytes")
