@@ -131,8 +131,7 @@ class Guard:
         if is_page and (cookie := self._login(method, scope.get("query_string", b""))) is not None:
             await _answer(send, 303, b"", [(b"location", _here(path)), (b"set-cookie", cookie)])
             return
-        length = headers.get("content-length", "0")
-        if refusal is None and length.isdigit() and int(length) > MOST_BODY_BYTES:
+        if refusal is None and _is_long(headers.get("content-length", "0")):
             refusal = Refusal(413, f"a body may have {MOST_BODY_BYTES:,} bytes")
         if refusal is not None:
             await self._refuse(scope, send, refusal)
@@ -155,6 +154,10 @@ class Guard:
         body = problem_bytes(refusal.status, refusal.said)
         more = [(b"www-authenticate", b"Bearer")] if refusal.status == 401 else []
         await _answer(send, refusal.status, body, [(b"content-type", b"application/problem+json"), *more])
+
+
+def _is_long(length: str) -> bool:
+    return length.isdecimal() and (len(length) > 18 or int(length) > MOST_BODY_BYTES)
 
 
 def _here(path: str) -> bytes:
