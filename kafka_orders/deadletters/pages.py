@@ -89,6 +89,6 @@ def _tops(bounds: Mapping[Slot, Bounds], cursor: str) -> dict[Slot, int]:
     try:
         told = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         tops = {int(partition): int(top) for partition, top in told.items()}
-    except (ValueError, TypeError, AttributeError, OverflowError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise SettingsError("this cursor is none of ours; begin without one") from None
     return {slot: min(max(bounds[slot].start, tops.get(slot.partition, end)), end) for slot, end in ends.items()}
