@@ -22,7 +22,7 @@ from kafka_orders.deadletters.predict import Prediction, predict
 from kafka_orders.deadletters.queue import Queue, open_queue
 from kafka_orders.deadletters.replay import Change, Options, Plan, Replay, plan
 from kafka_orders.deadletters.selection import Selection
-from kafka_orders.domain.errors import KafkaOrdersError, NotFoundError, RefusedError
+from kafka_orders.domain.errors import BrokerError, KafkaOrdersError, NoBrokerError, NotFoundError, RefusedError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.domain.standing import JobRecord, LetterId
 from kafka_orders.formats.avro import AvroFormat, format_of
@@ -113,7 +113,7 @@ class Tools:
     def _require(queue: Queue, wanted: Selection) -> None:
         try:
             queue.require(wanted)
-        except RefusedError:
+        except (RefusedError, BrokerError, NoBrokerError):
             raise
         except KafkaOrdersError as error:
             raise NotFoundError(str(error)) from error
