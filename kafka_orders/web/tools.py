@@ -190,8 +190,15 @@ class Tools:
         return preview(work, planned.sample), planned
 
     def note(self, fingerprint: str, text: str, by: str) -> None:
-        """Keep a note about a group."""
+        """Keep a note about a group.
+
+        Raises:
+            NotFoundError: no dead letter is of this group.
+        """
         self.check_writable()
+        with self.looking() as queue:
+            if next(queue.letters(Selection(groups=(fingerprint,))), None) is None:
+                raise NotFoundError(f"no dead letter is of group {fingerprint}; nothing was noted")
         write_note(self.settings, fingerprint, text, by=by)
 
     def audit(self, action: str, reason: str, by: str) -> None:
