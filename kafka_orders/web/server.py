@@ -71,8 +71,8 @@ def app_of(live: Live, tools: Tools, mount: Callable[[FastAPI], None] = lambda _
     app.include_router(reading(live, tools))
     app.include_router(acting(tools))
     app.include_router(metrics_of(live))
-    add_end(app, "/api")
-    add_end(app, "/health")
+    for prefix in ("/api", "/health", "/metrics", "/openapi.json"):
+        add_end(app, prefix)
     mount(app)
     return app
 
