@@ -69,6 +69,9 @@ def add_problems(app: FastAPI) -> None:
         answer.headers.update(getattr(error, "headers", None) or {})
         return answer
 
+    async def defect(_request: Request, _error: Exception) -> Response:
+        return _response(500, "this is a defect of kafka-orders; what is known of it stands in the server's log")
+
     async def unchangeable(_request: Request, error: Exception) -> Response:
         return _response(422, str(error))
 
@@ -76,6 +79,7 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, plain)
     app.add_exception_handler(Unchangeable, unchangeable)
+    app.add_exception_handler(Exception, defect)
 
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"]
