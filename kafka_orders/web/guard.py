@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -47,6 +48,9 @@ class Refusal:
 
     status: int
     said: str
+
+
+_LONG = Refusal(413, f"a body may have {MOST_BODY_BYTES:,} bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +136,13 @@ class Guard:
             await _answer(send, 303, b"", [(b"location", _here(path)), (b"set-cookie", cookie)])
             return
         if refusal is None and _is_long(headers.get("content-length", "0")):
-            refusal = Refusal(413, f"a body may have {MOST_BODY_BYTES:,} bytes")
+            refusal = _LONG
         if refusal is not None:
             await self._refuse(scope, send, refusal)
             return
         scope.setdefault("state", {})["operator"] = self._doorman.operator(headers) or ""
-        await self._app(scope, _bounded(receive), _guarded(send, path))
+        refuse = partial(self._refuse, scope, send, _LONG)
+        await self._app(scope, *_bounded(receive, _guarded(send, path), refuse))
 
     def _login(self, method: str, query: bytes) -> bytes | None:
         """Return the cookie for a page that was opened with a right token in its address."""
@@ -183,9 +188,12 @@ def _guarded(send: Send, path: str) -> Send:
     return told
 
 
-def _bounded(receive: Receive) -> Receive:
-    """End a body whose length nobody told where it is too long: the app sees a client that went away."""
-    read = 0
+def _bounded(receive: Receive, send: Send, refuse: Callable[[], Awaitable[None]]) -> tuple[Receive, Send]:
+    """End a body whose length nobody told where it is too long: the app sees a client that went away.
+
+    What it answers to that is told as a refusal.
+    """
+    read, is_begun, is_refused = 0, False, False
 
     async def received() -> MutableMapping[str, Any]:
         nonlocal read
@@ -196,4 +204,13 @@ def _bounded(receive: Receive) -> Receive:
                 return {"type": "http.disconnect"}
         return message
 
-    return received
+    async def told(message: MutableMapping[str, Any]) -> None:
+        nonlocal is_begun, is_refused
+        if is_begun or read <= MOST_BODY_BYTES:
+            is_begun = True
+            await send(message)
+        elif not is_refused:
+            is_refused = True
+            await refuse()
+
+    return received, told
