@@ -44,6 +44,10 @@ class Site:
         """The host as it stands in addresses, and so in a Host header."""
         return f"[{self.host}]" if ":" in self.host else self.host
 
+    def doorman(self) -> Doorman:
+        """Return who decides about requests."""
+        return Doorman(self.names | {self.shown.lower()}, self.tokens)
+
     def check(self) -> None:
         """Refuse what would let anyone in.
 
@@ -95,7 +99,7 @@ def serve(
     live = Live(site.settings, site.job.decode)
     tools = Tools(site.settings, site.job, site.read_only)
     app = app_of(live, tools, lambda made: mount(made, live, tools))
-    guarded = Guard(app, Doorman(site.names | {site.shown.lower()}, site.tokens))
+    guarded = Guard(app, site.doorman())
     config = uvicorn.Config(
         guarded, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=3,
         ws_max_size=2**20, server_header=False,
