@@ -68,12 +68,15 @@ def read_tokens(file: Path) -> dict[str, str]:
     """Return tokens by the names of their holders.
 
     Raises:
-        SettingsError: the file holds none, or one that can be guessed.
+        SettingsError: the file holds none, one that can be guessed, or two of the same name.
     """
-    tokens = {}
-    for line in file.read_text(encoding="utf-8").split():
+    tokens: dict[str, str] = {}
+    for line in file.read_text(encoding="utf-8", errors="replace").split():
         name, colon, token = line.partition(":")
-        tokens[name if colon else "operator"] = token if colon else line
+        who = name if colon else "operator"
+        if not who or who in tokens:
+            raise SettingsError(f"{file}: each token has a name of its own, {who!r} is none; nothing is served")
+        tokens[who] = token if colon else line
     if not tokens or not all(map(_TOKEN.fullmatch, tokens.values())):
         raise SettingsError(
             f"{file}: a token has 16 or more letters, digits and any of . _ ~ + / = -; nothing is served"

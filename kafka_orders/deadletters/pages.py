@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -46,30 +45,36 @@ def page(queue: Queue, wanted: Selection, limit: int, cursor: str = "") -> Page:
         BrokerError: the topic does not exist, or may not be read.
     """
     bounds = queue.ends()
-    tops = _tops(bounds, cursor)
-    low, found, looked, size = dict(tops), defaultdict[Slot, list[Letter]](list), 0, _FIRST
-    wanted = replace(wanted, limit=0)
-    while any(low[slot] > one.start for slot, one in bounds.items()):
-        ranges = {slot: Bounds(max(one.start, low[slot] - size), low[slot]) for slot, one in bounds.items()}
-        read = defaultdict[Slot, list[Letter]](list)
+    low, found, looked, taken = _tops(bounds, cursor), dict[Slot, list[Letter]](), 0, list[Letter]()
+    wanted, size = replace(wanted, limit=0), max(_FIRST, limit)
+    while len(taken) < limit and looked < MOST_LOOKED_AT and (unread := _unread(bounds, low, found)):
+        size = max(1, min(size, (MOST_LOOKED_AT - looked) // len(unread)))
+        ranges = {slot: Bounds(max(bounds[slot].start, low[slot] - size), low[slot]) for slot in unread}
         for letter in queue.letters(wanted, ranges):
-            read[Slot(letter.id.topic, letter.id.partition)].append(letter)
-        for slot, one in ranges.items():
-            found[slot] = read[slot] + found[slot]
-            low[slot] = one.start
+            found.setdefault(Slot(letter.id.topic, letter.id.partition), []).append(letter)
+        low.update({slot: one.start for slot, one in ranges.items()})
         looked += queue.scan.looked_at
         size *= 4
-        if sum(map(len, found.values())) >= limit or looked >= MOST_LOOKED_AT:
-            break
-    return Page(_newest(found, limit), _cursor(bounds, low, found), looked)
+        while len(taken) < limit and not _unread(bounds, low, found) and _take(found, taken):
+            pass
+    while len(taken) < limit and _take(found, taken):  # no more is looked at: the newest of what is there
+        pass
+    return Page(taken, _cursor(bounds, low, found), looked)
 
 
-def _newest(found: Mapping[Slot, list[Letter]], limit: int) -> list[Letter]:
-    """Take the newest ones off the ends of the partitions' lists."""
-    taken: list[Letter] = []
-    while len(taken) < limit and (held := [one for one in found.values() if one]):
-        taken.append(max(held, key=lambda one: one[-1].timestamp_ms).pop())
-    return taken
+def _unread(
+    bounds: Mapping[Slot, Bounds], low: Mapping[Slot, int], found: Mapping[Slot, list[Letter]]
+) -> list[Slot]:
+    """Return the partitions of which nothing is at hand, but more is there: it may be newer than all else."""
+    return [slot for slot, one in bounds.items() if not found.get(slot) and low[slot] > one.start]
+
+
+def _take(found: Mapping[Slot, list[Letter]], taken: list[Letter]) -> bool:
+    """Take the newest off the ends of the partitions' lists; False: there is none."""
+    if not (held := [one for one in found.values() if one]):
+        return False
+    taken.append(max(held, key=lambda one: one[-1].timestamp_ms).pop())
+    return True
 
 
 def _cursor(bounds: Mapping[Slot, Bounds], low: Mapping[Slot, int], left: Mapping[Slot, list[Letter]]) -> str:

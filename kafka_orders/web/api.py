@@ -19,7 +19,7 @@ from kafka_orders.deadletters.telling import journey_told, letter_row
 from kafka_orders.report.live import Live
 from kafka_orders.report.model import Average, GroupState, LetterGroup, PartitionLag, Report, Sample, Topic
 from kafka_orders.web.problems import PROBLEMS
-from kafka_orders.web.shapes import Filter, Health, LetterPage, LetterTold, Name, Status
+from kafka_orders.web.shapes import Filter, Health, LetterPage, LetterTold, Name, Status, Text
 from kafka_orders.web.tools import Tools
 
 #: Between looks for a newer report, and the longest silence of a stream of events, in seconds.
@@ -138,10 +138,11 @@ def _add_letters(router: APIRouter, live: Live, tools: Tools) -> None:
 
     @router.get("/dlq/messages", tags=["dead letters"])
     def messages(  # noqa: PLR0917  they are query parameters
-        group: Annotated[list[str] | None, Query(max_length=100)] = None,
+        group: Annotated[list[Text] | None, Query(max_length=10)] = None,  # an address has its limits
         status: Annotated[list[Status] | None, Query(max_length=5)] = None,
-        header: Annotated[list[str] | None, Query(max_length=20, description="name=value")] = None,
-        error_class: str = "", q: str = "", key: str = "", product: str = "", since: str = "", until: str = "",
+        header: Annotated[list[Text] | None, Query(max_length=10, description="name=value")] = None,
+        error_class: Text = "", q: Text = "", key: Text = "", product: Text = "",
+        since: Text = "", until: Text = "",
         limit: Annotated[int, Query(ge=1, le=500)] = 50, cursor: Annotated[str, Query(max_length=10_000)] = "",
     ) -> LetterPage:  # fmt: skip
         """Return dead letters page by page, the newest first."""

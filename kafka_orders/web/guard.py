@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -49,6 +50,9 @@ class Refusal:
     said: str
 
 
+_LONG = Refusal(413, f"a body may have {MOST_BODY_BYTES:,} bytes")
+
+
 @dataclass(frozen=True, slots=True)
 class Doorman:
     """Decides about requests: pure, so that each rule has a plain test.
@@ -66,7 +70,7 @@ class Doorman:
             return Refusal(421, f"this server does not answer to the name {_name(host)[:80]!r}")
         origin = headers.get("origin", "")
         is_changing = method not in _SAFE or kind == "websocket"
-        if origin and is_changing and urlsplit(origin).netloc != host:
+        if origin and is_changing and not _is_of(origin, host):
             return Refusal(403, "a page from another origin may not do this")
         if is_changing and headers.get("sec-fetch-site", "same-origin") in ("cross-site", "same-site"):
             return Refusal(403, "a page from another site may not do this")
@@ -107,10 +111,17 @@ def _is_visit(path: str, headers: Mapping[str, str]) -> bool:
     return path == "/" and headers.get("sec-fetch-mode") == "navigate"
 
 
+def _is_of(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:  # as http://[
+        return False
+
+
 def _cookie(header: str) -> str:
-    """Return our cookie; others, of all ports of this host, may have a form that the standard parser refuses."""
+    """Return our cookie, whatever the other ones look like: those of all ports of this machine come here."""
     pairs = (one.strip().partition("=") for one in header.split(";"))
-    return next((value for name, _, value in pairs if name == COOKIE), "")
+    return {name: value for name, _, value in pairs}.get(COOKIE, "")
 
 
 class Guard:
@@ -126,18 +137,19 @@ class Guard:
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         method, path = scope.get("method", "GET"), scope["path"]
-        if (cookie := self._login(method, scope.get("query_string", b""))) is not None:
+        refusal = self._doorman.refuses(scope["type"], method, path, headers)
+        is_page = scope["type"] == "http" and (refusal is None or refusal.status == 401)
+        if is_page and (cookie := self._login(method, scope.get("query_string", b""))) is not None:
             await _answer(send, 303, b"", [(b"location", _here(path)), (b"set-cookie", cookie)])
             return
-        refusal = self._doorman.refuses(scope["type"], method, path, headers)
-        length = headers.get("content-length", "0")
-        if refusal is None and length.isdigit() and int(length) > MOST_BODY_BYTES:
-            refusal = Refusal(413, f"a body may have {MOST_BODY_BYTES:,} bytes")
+        if refusal is None and _is_long(headers.get("content-length", "0")):
+            refusal = _LONG
         if refusal is not None:
             await self._refuse(scope, send, refusal)
             return
         scope.setdefault("state", {})["operator"] = self._doorman.operator(headers) or ""
-        await self._app(scope, _bounded(receive), _guarded(send, path))
+        refuse = partial(self._refuse, scope, send, _LONG)
+        await self._app(scope, *_bounded(receive, _guarded(send, path), refuse))
 
     def _login(self, method: str, query: bytes) -> bytes | None:
         """Return the cookie for a page that was opened with a right token in its address."""
@@ -154,6 +166,10 @@ class Guard:
         body = problem_bytes(refusal.status, refusal.said)
         more = [(b"www-authenticate", b"Bearer")] if refusal.status == 401 else []
         await _answer(send, refusal.status, body, [(b"content-type", b"application/problem+json"), *more])
+
+
+def _is_long(length: str) -> bool:
+    return length.isdecimal() and (len(length) > 18 or int(length) > MOST_BODY_BYTES)
 
 
 def _here(path: str) -> bytes:
@@ -179,9 +195,12 @@ def _guarded(send: Send, path: str) -> Send:
     return told
 
 
-def _bounded(receive: Receive) -> Receive:
-    """End a body whose length nobody told where it is too long: the app sees a client that went away."""
-    read = 0
+def _bounded(receive: Receive, send: Send, refuse: Callable[[], Awaitable[None]]) -> tuple[Receive, Send]:
+    """End a body whose length nobody told where it is too long: the app sees a client that went away.
+
+    What it answers to that is told as a refusal.
+    """
+    read, is_begun, is_refused = 0, False, False
 
     async def received() -> MutableMapping[str, Any]:
         nonlocal read
@@ -192,4 +211,13 @@ def _bounded(receive: Receive) -> Receive:
                 return {"type": "http.disconnect"}
         return message
 
-    return received
+    async def told(message: MutableMapping[str, Any]) -> None:
+        nonlocal is_begun, is_refused
+        if is_begun or read <= MOST_BODY_BYTES:
+            is_begun = True
+            await send(message)
+        elif not is_refused:
+            is_refused = True
+            await refuse()
+
+    return received, told

@@ -87,16 +87,17 @@ def add_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, broken)
 
 
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE"]
 
 
 def add_end(app: FastAPI, prefix: str) -> None:
-    """Answer what is under ``prefix`` and served by no route before: the page behind would answer in HTML."""
+    """Answer what is at or under ``prefix`` and no route before serves: the page behind would answer in HTML."""
     known = list(app.router.routes)
 
     def takes(scope: Scope) -> bool:
         return any(one.matches(scope)[0] is Match.FULL for one in known)
 
+    @app.api_route(prefix, methods=_METHODS, include_in_schema=False)
     @app.api_route(prefix + "/{rest:path}", methods=_METHODS, include_in_schema=False)
     async def nothing(request: Request) -> None:
         allowed = [method for method in _METHODS if takes({**request.scope, "method": method})]

@@ -39,6 +39,15 @@ class Site:
     #: Names, beside this machine's own, under which browsers may ask for it.
     names: frozenset[str] = frozenset()
 
+    @property
+    def shown(self) -> str:
+        """The host as it stands in addresses, and so in a Host header."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    def doorman(self) -> Doorman:
+        """Return who decides about requests."""
+        return Doorman(self.names | {self.shown.lower()}, self.tokens)
+
     def check(self) -> None:
         """Refuse what would let anyone in.
 
@@ -72,8 +81,8 @@ def app_of(live: Live, tools: Tools, mount: Callable[[FastAPI], None] = lambda _
     app.include_router(reading(live, tools))
     app.include_router(acting(tools))
     app.include_router(metrics_of(live))
-    add_end(app, "/api")
-    add_end(app, "/health")
+    for prefix in ("/api", "/health", "/metrics", "/openapi.json"):
+        add_end(app, prefix)
     mount(app)
     return app
 
@@ -91,14 +100,12 @@ def serve(
     live = Live(site.settings, site.job.decode)
     tools = Tools(site.settings, site.job, site.read_only)
     app = app_of(live, tools, lambda made: mount(made, live, tools))
-    names = site.names | {site.host.lower(), f"[{site.host.lower()}]"}
-    guarded = Guard(app, Doorman(frozenset(names), site.tokens))
+    guarded = Guard(app, site.doorman())
     config = uvicorn.Config(
         guarded, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=3,
         ws_max_size=2**20, server_header=False,
     )  # fmt: skip
-    shown = f"[{site.host}]" if ":" in site.host else site.host
-    where = f"http://{shown}:{bound.getsockname()[1]}/"
+    where = f"http://{site.shown}:{bound.getsockname()[1]}/"
     server = _Server(config, stop, lambda: say(f"{where} shows the pipeline; its API is /api/v1 (/openapi.json)"))
     with bound:
         server.run([bound])

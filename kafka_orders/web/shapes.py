@@ -13,7 +13,7 @@ from kafka_orders.deadletters.selection import Selection, parse_header, parse_ti
 from kafka_orders.domain.standing import LetterId
 
 Status = Literal["open", "replaying", "resolved", "failed_again", "discarded"]
-_Text = Annotated[str, Field(max_length=1_000)]
+Text = Annotated[str, Field(max_length=1_000)]
 
 
 def letter_name(
@@ -37,16 +37,16 @@ class Asked(BaseModel):
 class Filter(Asked):
     """Which dead letters: all of what is said has to pass; lists pass any of theirs."""
 
-    ids: list[_Text] = Field(default=[], max_length=10_000, description="TOPIC/PARTITION/OFFSET")
-    groups: list[_Text] = Field(default=[], max_length=100, description="fingerprints")
+    ids: list[Text] = Field(default=[], max_length=10_000, description="TOPIC/PARTITION/OFFSET")
+    groups: list[Text] = Field(default=[], max_length=100, description="fingerprints")
     statuses: list[Status] = Field(default=[], max_length=5)
-    headers: list[_Text] = Field(default=[], max_length=20, description="name=value")
-    error_class: _Text = Field(default="", description="class of the error, with or without its module")
-    match: _Text = Field(default="", description="text in error or order, in any case")
-    key: _Text = ""
-    product: _Text = ""
-    since: _Text = Field(default="", description="ISO time, or age as in 2h")
-    until: _Text = Field(default="", description="ISO time, or age as in 2h; exclusive")
+    headers: list[Text] = Field(default=[], max_length=20, description="name=value")
+    error_class: Text = Field(default="", description="class of the error, with or without its module")
+    match: Text = Field(default="", description="text in error or order, in any case")
+    key: Text = ""
+    product: Text = ""
+    since: Text = Field(default="", description="ISO time, or age as in 2h")
+    until: Text = Field(default="", description="ISO time, or age as in 2h; exclusive")
 
     def selection(self, now_ms: int) -> Selection:
         """Return the selection that is meant.
@@ -77,7 +77,7 @@ class ReplayOptions(Asked):
     )
     max: int = Field(default=0, ge=0, le=2**53, description="at most so many; 0: all")
     max_replays: int = Field(default=2, ge=1, le=999, description="a letter replayed so often stays dead")
-    reason: _Text = Field(default="", description="why; kept with the job")
+    reason: Text = Field(default="", description="why; kept with the job")
 
     def options(self) -> Options:
         """Return the options of the replay."""
@@ -96,7 +96,7 @@ class ReplayAsked(ReplayOptions):
 class EditAsked(ReplayOptions):
     """A change of orders: expressions over their fields, or a whole order."""
 
-    set: list[_Text] = Field(default=[], max_length=50, description="FIELD=EXPRESSION, as in price=abs(price)")
+    set: list[Text] = Field(default=[], max_length=50, description="FIELD=EXPRESSION, as in price=abs(price)")
     order: dict[str, Any] | None = Field(default=None, description="the whole order, in place of what was there")
 
 
@@ -111,13 +111,13 @@ class MarkAsked(Asked):
     """Discarding or restoring what a filter selects."""
 
     filter: Filter
-    reason: _Text = ""
+    reason: Text = ""
 
 
 class ReasonAsked(Asked):
     """Why."""
 
-    reason: _Text = ""
+    reason: Text = ""
 
 
 class NoteAsked(Asked):

@@ -23,7 +23,14 @@ from kafka_orders.deadletters.predict import Prediction, predict
 from kafka_orders.deadletters.queue import Queue, open_queue
 from kafka_orders.deadletters.replay import Change, Options, Plan, Replay, plan
 from kafka_orders.deadletters.selection import Selection
-from kafka_orders.domain.errors import BusyError, KafkaOrdersError, NotFoundError, RefusedError
+from kafka_orders.domain.errors import (
+    BrokerError,
+    BusyError,
+    KafkaOrdersError,
+    NoBrokerError,
+    NotFoundError,
+    RefusedError,
+)
 from kafka_orders.domain.settings import Settings
 from kafka_orders.domain.standing import JobRecord, LetterId
 from kafka_orders.formats.avro import AvroFormat, format_of
@@ -119,7 +126,7 @@ class Tools:
     def _require(queue: Queue, wanted: Selection) -> None:
         try:
             queue.require(wanted)
-        except RefusedError:
+        except (RefusedError, BrokerError, NoBrokerError):
             raise
         except KafkaOrdersError as error:
             raise NotFoundError(str(error)) from error
@@ -196,8 +203,15 @@ class Tools:
         return preview(work, planned.sample), planned
 
     def note(self, fingerprint: str, text: str, by: str) -> None:
-        """Keep a note about a group."""
+        """Keep a note about a group.
+
+        Raises:
+            NotFoundError: no dead letter is of this group.
+        """
         self.check_writable()
+        with self.looking() as queue:
+            if next(queue.letters(Selection(groups=(fingerprint,))), None) is None:
+                raise NotFoundError(f"no dead letter is of group {fingerprint}; nothing was noted")
         write_note(self.settings, fingerprint, text, by=by)
 
     def audit(self, action: str, reason: str, by: str) -> None:
