@@ -30,7 +30,7 @@ def test_every_linked_file_exists(page: Path) -> None:
 def test_only_settings_that_exist_are_named(page: Path) -> None:
     """In the environment's spelling, on every page; that each stands in the reference holds test_reference.py."""
     known = {env_name(name + end) for name in DECLARED for end in ("", "_file")} | {"KAFKA_ORDERS_CACHE"}
-    ours = {"KAFKA_ORDERS_TEST_" + name for name in ("BOOTSTRAP", "SEED")}
+    ours = {"KAFKA_ORDERS_TEST_" + name for name in ("BOOTSTRAP", "BROWSER", "SEED")}
     assert set(re.findall(r"\bKAFKA_ORDERS_[A-Z_]*[A-Z]", page.read_text())) <= known | ours
 
 
