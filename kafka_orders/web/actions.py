@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -32,6 +31,7 @@ from kafka_orders.web.shapes import (
     ReasonAsked,
     ReplayAsked,
     ReplayOptions,
+    plain,
 )
 from kafka_orders.web.tools import Ask, Tools, request_of
 
@@ -257,9 +257,3 @@ def preview_told(found: Preview, _plan: Any) -> PreviewTold:
         for name, one in found.samples
     ]  # fmt: skip
     return PreviewTold(changing=found.changing, refused=dict(found.refused), samples=samples)
-
-
-def plain(order: Any, default: Callable[[Any], Any] = str) -> dict[str, Any]:
-    """Return an order as JSON can have it; what JSON has no type for is text, as are NaN and infinity."""
-    told: dict[str, Any] = json.loads(json.dumps(dict(order), default=default), parse_constant=str)
-    return told

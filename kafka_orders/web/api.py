@@ -19,7 +19,7 @@ from kafka_orders.deadletters.telling import journey_told, letter_row
 from kafka_orders.report.live import Live
 from kafka_orders.report.model import Average, GroupState, LetterGroup, PartitionLag, Report, Sample, Topic
 from kafka_orders.web.problems import PROBLEMS
-from kafka_orders.web.shapes import Filter, Health, LetterPage, LetterTold, Name, Status, Text
+from kafka_orders.web.shapes import Filter, Health, LetterPage, LetterTold, Name, Status, Text, plain
 from kafka_orders.web.tools import Tools
 
 #: Between looks for a newer report, and the longest silence of a stream of events, in seconds.
@@ -160,4 +160,4 @@ def _add_letters(router: APIRouter, live: Live, tools: Tools) -> None:
     @router.get("/dlq/messages/{topic}/{partition}/{offset}", tags=["dead letters"])
     def message(name: Name) -> LetterTold:
         """Return all there is to know about a dead letter."""
-        return LetterTold.model_validate(journey_told(tools.show(name)))
+        return LetterTold.model_validate(plain(journey_told(tools.show(name))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -248,3 +249,13 @@ class Audit(BaseModel):
 
 
 Counts = Mapping[str, int]
+
+
+def plain(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was decoded as JSON can have it: bytes as hex, NaN and infinity by name, other types as text."""
+    made: dict[str, Any] = json.loads(json.dumps(dict(told), default=_text), parse_constant=str)
+    return made
+
+
+def _text(value: Any) -> str:
+    return value.hex(" ") if isinstance(value, bytes) else str(value)
