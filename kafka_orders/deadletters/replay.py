@@ -166,6 +166,8 @@ class Replay:
     change: Change | None = None
     sent: int = 0
     passed_over: Counter[str] = field(default_factory=Counter)
+    #: Letters that earlier runs of this job have sent.
+    _before: set[str] = field(init=False, default_factory=set)
     _router: Router = field(init=False)
     _started: float = field(init=False)
 
@@ -177,9 +179,18 @@ class Replay:
             BrokerError: permission is missing, or a record does not fit its topic.
         """
         self._router = router_of(self.queue, self.options)
-        began = replace(jobs.moved(self.job, jobs.RUNNING), done=0, passed_over=0)  # counted anew, from its marks
-        self.hand.transact(lambda book: Step(jobs.take_over(self._status_topic, began, book)))
-        self.job = self.hand.book.jobs[began.id] = began  # what the book read before, as cancelled, is over
+        began = self.job
+
+        def begin(book: Book) -> Step:
+            """Count what earlier runs of this job have sent: they may be met late, so the rest is bounded by it."""
+            nonlocal began
+            marked = book.all(self.queue.topic).items() if self.job.history else ()
+            self._before = {name for name, standing in marked if standing.job == self.job.id}
+            began = jobs.moved(replace(self.job, done=len(self._before), passed_over=0), jobs.RUNNING)
+            return Step(jobs.take_over(self._status_topic, began, book))
+
+        self.hand.transact(begin)
+        self.job = self.hand.book.jobs[began.id] = began  # what was read before is over
         self._started, is_all = time.monotonic(), True
         for letters in self._batches():
             if self.stop.requested:
@@ -224,8 +235,9 @@ class Replay:
             going[:] = [letter for letter, why in new if not why]
             objections.clear()
             objections.update(why for _, why in new if why)
-            done, passed = len(letters) - objections.total(), before.passed_over + objections.total()
-            after = replace(before, done=before.done + done, passed_over=passed)
+            counted = sum(str(letter.id) in self._before for letter in letters)
+            done = before.done + len(letters) - objections.total() - counted
+            after = replace(before, done=done, passed_over=before.passed_over + objections.total())
             return self._step(going, after) if going else None
 
         self._transact(build)

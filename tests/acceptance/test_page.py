@@ -157,8 +157,9 @@ def test_a_presenter_makes_orders_fail_and_letters_are_worked_off(page: Page, up
     edit_the_first(page)
     eventually(lambda: up.stats()["letters"]["statuses"].get("resolved", 0) == resolved + 1, 60, "the edited one")
     replay_all(page)
-    eventually(lambda: up.stats()["letters"]["statuses"].get("resolved") == resolved + before["open"], 60)
-    assert up.stats()["letters"]["statuses"].get("open", 0) == 0
+    # One that died just after the figures were read is replayed, too.
+    eventually(lambda: up.stats()["letters"]["statuses"].keys() <= {"resolved", "discarded"}, 60)
+    assert up.stats()["letters"]["statuses"]["resolved"] >= resolved + before["open"]
     expect(page.locator(".at-jobs")).to_contain_text("done")
     tab(page, "Dead letters")
     page.get_by_role("combobox", name="status").click()
