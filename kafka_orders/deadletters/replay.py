@@ -182,7 +182,7 @@ class Replay:
         began = self.job
 
         def begin(book: Book) -> Step:
-            """Count what earlier runs of this job have sent: they may be met late, so the rest is bounded by it."""
+            """Count what earlier runs of this job have sent: they may be met late, and bound the rest."""
             nonlocal began
             marked = book.all(self.queue.topic).items() if self.job.history else ()
             self._before = {name for name, standing in marked if standing.job == self.job.id}
