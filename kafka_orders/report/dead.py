@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from array import array
 from bisect import bisect_left
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from heapq import heappush, heapreplace
 
 from kafka_orders.deadletters.groups import MOST_DISTINCT, Group, looks_like
 from kafka_orders.deadletters.letters import Letter
@@ -56,7 +57,8 @@ class Dead:
         self._numbers: dict[str, int] = {}
         self._statuses: Counter[str] = Counter()
         self._kinds: Counter[tuple[str, str]] = Counter()
-        self._latest: deque[Failure] = deque(maxlen=MOST_FAILURES)
+        #: A heap of the newest, whatever the order in which partitions are read.
+        self._latest: list[tuple[tuple[int, LetterId], Failure]] = []
         self._changes = 0
         self._last_told: tuple[tuple[LetterGroup, ...], int] = (), 0
         self._told_state: tuple[int, dict[str, Note]] = 0, {}
@@ -81,7 +83,11 @@ class Dead:
         line.statuses.append(STATUSES.index(status))
         self._statuses[status] += 1
         self._kinds[group.fqcn or "unknown", group.stage or "unknown"] += 1
-        self._latest.append(_failure(letter))
+        key = letter.failed_at_ms, name
+        if len(self._latest) < MOST_FAILURES:
+            heappush(self._latest, (key, _failure(letter)))
+        elif key > self._latest[0][0]:
+            heapreplace(self._latest, (key, _failure(letter)))
         self._changes += 1
 
     def moved(self, name: LetterId, standing: Standing) -> None:
@@ -144,7 +150,7 @@ class Dead:
 
     def failures(self) -> tuple[Failure, ...]:
         """Return the latest, the newest first."""
-        return tuple(sorted(self._latest, key=lambda one: -one.at_ms))
+        return tuple(failure for _, failure in sorted(self._latest, reverse=True))
 
     def _oldest_open(self) -> int | None:
         wanted = STATUSES.index(OPEN)

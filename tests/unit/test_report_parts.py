@@ -161,3 +161,11 @@ def test_standings_move_the_counts() -> None:
     assert (told.statuses, told.groups[0].open) == ({"open": 2, "discarded": 1}, 2)
     held.moved(LetterId("dlq", 0, 0), Standing(OPEN))
     assert held.letters({}).statuses == {"open": 3}
+
+
+def test_the_latest_failures_are_the_newest_whatever_is_read_first() -> None:
+    times = [60_000 + 1_000 * (number * 37 % 50) for number in range(50)]
+    held = dead()
+    for offset, at_ms in enumerate(times):
+        held.add(letter(offset, at_ms=at_ms))
+    assert [one.at_ms for one in held.failures()] == sorted(times, reverse=True)[:20]
