@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from kafka_orders.domain.records import Slot
-from kafka_orders.domain.recovery import Bounds
+from kafka_orders.domain.recovery import Bounds, unread
 from kafka_orders.domain.standing import (
     NOTHING_DONE,
     JobRecord,
@@ -54,10 +54,7 @@ class Book:
         bounds = self.admin.bounds(self.admin.slots(self.topic)) if bounds is None else bounds
         if any(one.end < self._read_to.get(slot, 0) for slot, one in bounds.items()):
             self._begin()  # the topic was made anew
-        ranges = {
-            slot: Bounds(max(one.start, self._read_to.get(slot, 0)), one.end) for slot, one in bounds.items()
-        }
-        for message in self.reader.read(ranges):
+        for message in self.reader.read(unread(bounds, self._read_to)):
             self._take(message)
         self._read_to.update({slot: one.end for slot, one in bounds.items()})
 

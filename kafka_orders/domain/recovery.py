@@ -7,7 +7,7 @@ tore a transaction. Then the log may prove the state right (:func:`doubt`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from kafka_orders.domain.errors import StateMismatchError
@@ -32,6 +32,11 @@ class Bounds:
 
     start: int
     end: int
+
+
+def unread(bounds: Mapping[Slot, Bounds], read_to: Mapping[Slot, int]) -> dict[Slot, Bounds]:
+    """Return what is left of each log by somebody who has read up to ``read_to``."""
+    return {slot: Bounds(max(one.start, read_to.get(slot, 0)), one.end) for slot, one in bounds.items()}
 
 
 def start_offset(slot: Slot, group: str, progress: Progress | None, committed: int | None, log: Bounds) -> int:

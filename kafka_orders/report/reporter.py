@@ -22,7 +22,7 @@ from kafka_orders.deadletters.letters import Letter
 from kafka_orders.deadletters.selection import Decode
 from kafka_orders.domain import headers
 from kafka_orders.domain.records import Slot, parse_key
-from kafka_orders.domain.recovery import Bounds
+from kafka_orders.domain.recovery import Bounds, unread
 from kafka_orders.domain.settings import Settings
 from kafka_orders.domain.standing import NOTHING_DONE, LetterId, Standing
 from kafka_orders.log.admin import Admin
@@ -97,8 +97,7 @@ class Reporter:
 
     def _follow_retries(self, bounds: dict[Slot, Bounds]) -> None:
         handled = {slot: state.progress.next_offset for slot, state in self.parts.state.slots.items()}
-        unread = {slot: Bounds(max(one.start, handled.get(slot, 0)), one.end) for slot, one in bounds.items()}
-        for message in self._news(unread):
+        for message in self._news(unread(bounds, handled)):
             attempt = headers.retry_count(headers_of(message))
             self.parts.waiting.add(
                 slot_of(message), offset_of(message), due_ms(message, self._settings.policy), attempt
@@ -107,10 +106,7 @@ class Reporter:
             self.parts.waiting.handled(slot, handled.get(slot, 0))
 
     def _news(self, bounds: dict[Slot, Bounds]) -> Iterator[Message]:
-        ranges = {
-            slot: Bounds(max(one.start, self._read_to.get(slot, 0)), one.end) for slot, one in bounds.items()
-        }
-        return self._reader.read(ranges)
+        return self._reader.read(unread(bounds, self._read_to))
 
     def _recorded(self, message: Message) -> None:
         """Take the moment of a record of the state: a transaction wrote it."""
@@ -134,9 +130,9 @@ class Reporter:
             slot, offset, at_ms = picked
             if (written := self._time_of(slot, offset, bounds, offset + 1)) is not None:
                 self.parts.latencies.found(at_ms - written)
-        for slot, unread in self.figures.still(bounds):
-            if not any(True for _ in self._picker.read({slot: unread})):
-                self.figures.empty(slot, unread.end)
+        for slot, left in self.figures.still(bounds):
+            if not any(True for _ in self._picker.read({slot: left})):
+                self.figures.empty(slot, left.end)
         for slot, offset in self.figures.unseen(bounds):
             # To the end: marks of transactions may stand before the first record.
             if (written := self._time_of(slot, offset, bounds, bounds[slot].end)) is not None:

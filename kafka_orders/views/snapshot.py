@@ -9,7 +9,7 @@ from operator import itemgetter
 
 from kafka_orders.domain.averages import Tally, merge_all
 from kafka_orders.domain.records import BulkKey, Progress, Slot, StateKey, load_progress, parse_bulk_key, parse_key
-from kafka_orders.domain.recovery import Bounds
+from kafka_orders.domain.recovery import Bounds, unread
 from kafka_orders.domain.replay import Replay
 from kafka_orders.domain.shards import Shards
 from kafka_orders.log.admin import Admin
@@ -50,13 +50,10 @@ class Snapshot:
         Raises:
             RefusedError: the topic holds records of a newer version.
         """
-        ranges = {
-            slot: Bounds(max(one.start, self._read_to.get(slot, 0)), one.end) for slot, one in bounds.items()
-        }
         # By the broker's time, but each partition in its own order: a clock may step back.
         latest: dict[int | None, int] = {}
         dated: list[tuple[int, Message]] = []
-        for message in self._reader.read(ranges):
+        for message in self._reader.read(unread(bounds, self._read_to)):
             at_ms = max(latest.get(message.partition(), 0), append_time_ms(message) or 0)
             latest[message.partition()] = at_ms
             dated.append((at_ms, message))
@@ -89,8 +86,7 @@ class Snapshot:
 
     def _news(self) -> list[Message]:
         bounds = self._admin.bounds(self._partitions)
-        ranges = {slot: Bounds(max(found.start, self._read_to[slot]), found.end) for slot, found in bounds.items()}
-        messages = list(self._reader.read(ranges))
+        messages = list(self._reader.read(unread(bounds, self._read_to)))
         self._read_to = {slot: found.end for slot, found in bounds.items()}
         return messages
 

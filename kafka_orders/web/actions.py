@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
@@ -90,12 +90,11 @@ def _add_replays(router: APIRouter, tools: Tools) -> None:
         asked: ReplayAsked, request: Request, response: Response, idempotency_key: IdempotencyKey = ""
     ) -> JobTold | PlanTold:  # fmt: skip
         """Begin to send dead letters back, or tell what that would do."""
-        wanted, options = _selected(asked.filter, everything=asked.everything), asked.options()
+        wanted = _selected(asked.filter, everything=asked.everything)
         if asked.dry_run or asked.predict:
             response.status_code = 200
             return _planned(tools, wanted, asked)
-        told = request_of(idempotency_key, "replay" + json.dumps(asked.model_dump(), sort_keys=True))
-        return _accepted(response, tools.replay(Ask(wanted, options, asked.reason, by(request), told)))
+        return _accepted(response, tools.replay(_ask("replay", wanted, asked, request, idempotency_key)))
 
     @router.post(f"{_ONE}/replay", tags=["replays"], status_code=202)
     def replay_one(
@@ -103,9 +102,13 @@ def _add_replays(router: APIRouter, tools: Tools) -> None:
         idempotency_key: IdempotencyKey = "",
     ) -> JobTold:  # fmt: skip
         """Begin to send one dead letter back."""
-        wanted = _one(name)
-        told = request_of(idempotency_key, f"{wanted.ids}" + json.dumps(asked.model_dump(), sort_keys=True))
-        return _accepted(response, tools.replay(Ask(wanted, asked.options(), asked.reason, by(request), told)))
+        return _accepted(response, tools.replay(_ask("replay", _one(name), asked, request, idempotency_key)))
+
+
+def _ask(action: str, wanted: Selection, asked: ReplayOptions, request: Request, key: str) -> Ask:
+    """Return what is asked for. What was said tells a request from others: an age is another time each time."""
+    said = f"{action} {wanted.ids} {json.dumps(asked.model_dump(), sort_keys=True)}"
+    return Ask(wanted, asked.options(), asked.reason, by(request), request_of(key, said))
 
 
 def _accepted(response: Response, job: JobRecord) -> JobTold:
@@ -192,7 +195,7 @@ def _add_marks(router: APIRouter, tools: Tools) -> None:
 
 def _add_edits(router: APIRouter, tools: Tools) -> None:
     def previewed(wanted: Selection, work: Edit, asked: EditAsked) -> PreviewTold:
-        return preview_told(*tools.preview(wanted, work, asked.options()))
+        return preview_told(tools.preview(wanted, work, asked.options()))
 
     @router.post(f"{_ONE}/edit-preview", tags=["edits"])
     def preview_one(name: Name, asked: EditAsked) -> PreviewTold:
@@ -205,7 +208,7 @@ def _add_edits(router: APIRouter, tools: Tools) -> None:
         idempotency_key: IdempotencyKey = "",
     ) -> JobTold:  # fmt: skip
         """Begin to send one order back changed; the dead letter stays as it is."""
-        ask = _edit_ask(_one(name), asked, request, idempotency_key)
+        ask = _ask("edit", _one(name), asked, request, idempotency_key)
         return _sent(tools, ask, _work(tools, asked), response)
 
     @router.post(
@@ -223,16 +226,11 @@ def _add_edits(router: APIRouter, tools: Tools) -> None:
         if asked.dry_run:
             response.status_code = 200
             return previewed(wanted, work, asked)
-        return _sent(tools, _edit_ask(wanted, asked, request, idempotency_key), work, response)
-
-
-def _edit_ask(wanted: Selection, asked: EditAsked, request: Request, key: str) -> Ask:
-    told = request_of(key, f"edit {wanted.as_dict()}" + json.dumps(asked.model_dump(), sort_keys=True))
-    return Ask(wanted, asked.options(), asked.reason, by(request), told)
+        return _sent(tools, _ask("edit", wanted, asked, request, idempotency_key), work, response)
 
 
 def _sent(tools: Tools, ask: Ask, work: Edit, response: Response) -> JobTold:
-    preview, _ = tools.preview(ask.wanted, work, ask.options)
+    preview = tools.preview(ask.wanted, work, ask.options)
     if not preview.changing:
         why = "; ".join(f"{count}: {why}" for why, count in preview.refused.items())
         raise Unchangeable(f"nothing would change, so nothing is sent ({why or 'nothing can be replayed'})")
@@ -247,7 +245,7 @@ def _work(tools: Tools, asked: EditAsked, *, one: bool = True) -> Edit:
     return tools.editing(list(asked.set), asked.order)
 
 
-def preview_told(found: Preview, _plan: Any) -> PreviewTold:
+def preview_told(found: Preview) -> PreviewTold:
     """Return a preview as JSON has it."""
     samples = [
         ChangeTold(

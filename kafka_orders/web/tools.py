@@ -33,7 +33,7 @@ from kafka_orders.domain.errors import (
 )
 from kafka_orders.domain.settings import Settings
 from kafka_orders.domain.standing import JobRecord, LetterId
-from kafka_orders.formats.avro import AvroFormat, format_of
+from kafka_orders.formats.avro import format_of
 from kafka_orders.pipeline.roles import Job
 from kafka_orders.pipeline.stop import Stop
 from kafka_orders.web.running import Running
@@ -190,17 +190,13 @@ class Tools:
         Raises:
             SettingsError: an expression is none.
         """
-        form = self._form()
+        form = format_of(self.settings.schema)
         assignments = [parse(one, form.fields) for one in sets]
         return Edit(form.decode, form.encode, self.job.contract.validator(), assignments, whole)
 
-    def _form(self) -> AvroFormat:
-        return format_of(self.settings.schema)
-
-    def preview(self, wanted: Selection, work: Edit, options: Options) -> tuple[Preview, Plan]:
-        """Return what an edit would make of letters, and what its replay would do."""
-        planned = self.plan(replace(wanted, limit=0), options)
-        return preview(work, planned.sample), planned
+    def preview(self, wanted: Selection, work: Edit, options: Options) -> Preview:
+        """Return what an edit would make of the letters that a replay would send."""
+        return preview(work, self.plan(replace(wanted, limit=0), options).sample)
 
     def note(self, fingerprint: str, text: str, by: str) -> None:
         """Keep a note about a group.

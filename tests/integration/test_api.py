@@ -165,7 +165,7 @@ def test_a_replay_from_202_to_resolved(line: Pipeline, served: Served) -> None:
 
 def test_a_key_pressed_five_times_is_one_job(line: Pipeline, served: Served) -> None:
     asked, key = (
-        {"filter": {"statuses": ["open"]}, "everything": True, "reason": "once"},
+        {"filter": {"statuses": ["open"], "since": "2h"}, "everything": True, "reason": "once"},
         {"idempotency-key": "k-1"},
     )
 

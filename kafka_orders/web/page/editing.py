@@ -59,7 +59,7 @@ class Editing:
         changing = 0
         async with attempt():
             made = work()
-            found, _ = await to_thread(self._tools.preview, self._ask.wanted, made, self._ask.options)
+            found = await to_thread(self._tools.preview, self._ask.wanted, made, self._ask.options)
             changing = found.changing
             self._shown.clear()
             with self._shown:

@@ -170,11 +170,7 @@ class Letters:
             job, passed_over = await to_thread(self._tools.mark, self._asked(), status)
             left = "".join(f"; {count} left: {why}" for why, count in passed_over.items())
             ui.notify(f"{job.done} {'discarded' if status == DISCARDED else 'restored'}{left}", type="positive")
-            await self._load_again()
-
-    async def _load_again(self) -> None:
-        self._cursor = ""
-        await self._load()
+            await self.find()
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
