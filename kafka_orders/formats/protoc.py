@@ -1,0 +1,62 @@
+"""From the text of a .proto file to descriptors, by Google's own compiler (protoc, in PyPI's grpcio-tools)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+
+from kafka_orders.domain.errors import SettingsError
+
+#: A schema may come from a registry, so from a stranger: the compiler gets no more time than this, in seconds.
+_SECONDS = 10.0
+_NAME = "schema.proto"
+
+
+def files_of(text: str, imports: Mapping[str, str] | None = None, folder: Path | None = None) -> FileDescriptorSet:
+    """Return the descriptors of a .proto text, those of its imports first, its own last.
+
+    Args:
+        text: the file's text.
+        imports: texts of the files that it imports, by the names it imports them by.
+        folder: where else imports are looked for; Google's own are always found.
+
+    Raises:
+        SettingsError: there is no protoc here, or it refuses the text; its words are in the message.
+    """
+    if find_spec("grpc_tools") is None:
+        raise SettingsError("a .proto schema needs protoc: pip install 'kafka-orders[protobuf]'")
+    with TemporaryDirectory() as made:
+        root, out = Path(made), Path(made) / "descriptors"
+        for name, held in {**(imports or {}), _NAME: text}.items():
+            file = root / name
+            if not file.resolve().is_relative_to(root.resolve()):
+                raise SettingsError(f"the schema imports {name!r}, which is no name below its own folder")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(held, encoding="utf-8")
+        paths = [f"-I{root}", *([f"-I{folder}"] if folder else [])]
+        _compile([*paths, "--include_imports", f"--descriptor_set_out={out}", _NAME], root)
+        return FileDescriptorSet.FromString(out.read_bytes())
+
+
+def file_of(text: str, imports: Mapping[str, str] | None = None) -> FileDescriptorProto:
+    """Return the descriptor of a .proto text alone; see :func:`files_of`."""
+    return files_of(text, imports).file[-1]
+
+
+def _compile(arguments: list[str], root: Path) -> None:
+    # A process of its own: the compiler writes its complaints to the process's own stderr.
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "grpc_tools.protoc", *arguments],
+            cwd=root, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise SettingsError(f"the Protobuf schema was not compiled within {_SECONDS:g} s") from None
+    if done.returncode != 0:
+        raise SettingsError(f"the Protobuf schema cannot be used: {done.stderr.strip()[:500]}")
