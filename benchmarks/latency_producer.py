@@ -16,7 +16,7 @@ def main() -> None:
     """Produce the job's orders at a steady rate; fail where one was not acknowledged."""
     job, rate = Job(**json.loads(sys.argv[1])), float(sys.argv[2])
     settings = settings_of(job, rate=rate, count=job.count, seed=1)
-    done = produce(settings, order_format().encode, lambda _order, _report: None, lambda _text: None, Stop())
+    done = produce(settings, order_codec(), lambda _order, _report: None, lambda _text: None, Stop())
     sys.exit(0 if done.acknowledged == job.count else 1)
 
 

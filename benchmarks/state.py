@@ -30,6 +30,7 @@ from kafka_orders.domain.averages import tally
 from kafka_orders.domain.records import Progress, Slot, dump_progress, dump_shard, progress_key, shard_key
 from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.pipeline import upkeep
 from kafka_orders.pipeline.batch import Batch
 from kafka_orders.pipeline.roles import Job, run_role
@@ -84,7 +85,7 @@ def consumed(settings: Settings, count: int) -> float:
             if seen >= count:
                 stop.request()
 
-    run_role("main", settings, Job(order_format().decode, lambda _order: None), observer, stop)
+    run_role("main", settings, Job(order_codec(), lambda _order: None), observer, stop)
     (first, before), (last, after) = marks[0], marks[-1]
     return (after - before) / (last - first)
 
@@ -143,7 +144,7 @@ def restore(settings: Settings) -> None:
             stop.request()
 
     logging.basicConfig(format="%(message)s", level=logging.INFO)
-    run_role("main", settings, Job(order_format().decode, lambda _order: None), observer, stop)
+    run_role("main", settings, Job(order_codec(), lambda _order: None), observer, stop)
     peak = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())  # getrusage tells the parent's too
     assert peak
     print(f"ready after {ready[0]:.2f} s; resident at most {int(peak[1]) / 1024:.0f} MB")

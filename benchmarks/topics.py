@@ -39,7 +39,7 @@ def fill(bootstrap: str, topic: str, count: int, partitions: int) -> Expected:
     """Create an orders topic, produce ``count`` orders with our own producer, and read what is in it."""
     job = Job(bootstrap, topic, partitions, count, 0.0, run=f"{topic}-fill", home="")
     settings = settings_of(job, rate=0.0, count=count, seed=1)
-    done = produce(settings, order_format().encode, lambda _order, _report: None, lambda _text: None, Stop())
+    done = produce(settings, order_codec(), lambda _order, _report: None, lambda _text: None, Stop())
     delete_of(job)
     if done.acknowledged != count:
         raise RuntimeError(f"{done.acknowledged} of {count} orders are in {topic}")

@@ -9,7 +9,6 @@ averages and offsets are committed in one Kafka transaction per batch (see DESIG
 from typing import Any
 
 import kafka_orders
-from avro_utils import avro_deserialize, avro_serialize
 
 
 def process_order(order: dict[str, Any]) -> None:
@@ -34,9 +33,7 @@ def send_to_dlq(msg: Any, error_msg: str) -> None:
 
 def main() -> None:
     """Consume until Ctrl-C."""
-    kafka_orders.App(
-        process_order, decode=avro_deserialize, encode=avro_serialize, to_retry=send_to_retry, to_dlq=send_to_dlq
-    ).main()
+    kafka_orders.App(process_order, to_retry=send_to_retry, to_dlq=send_to_dlq).main()
 
 
 if __name__ == "__main__":

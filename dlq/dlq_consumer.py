@@ -3,13 +3,12 @@
 python -m dlq.dlq_consumer
 """
 
-from avro_utils import avro_deserialize
 from kafka_orders.programs import run_dlq_viewer
 
 
 def main() -> None:
     """Print dead letters until Ctrl-C."""
-    run_dlq_viewer(avro_deserialize)
+    run_dlq_viewer()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, cast, get_args
@@ -15,11 +16,13 @@ from typing import Any, NoReturn, cast, get_args
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.order import DEFAULT_ID, Contract
 from kafka_orders.domain.settings import Layer, Settings, build, refuse_shared_topics
-from kafka_orders.formats.avro import AvroFormat, format_of
+from kafka_orders.formats.base import Format
+from kafka_orders.formats.choice import kind_of, make_format, open_format
+from kafka_orders.formats.codec import AnyCodec, OwnCodec
+from kafka_orders.formats.opening import codec_of
 from kafka_orders.pipeline.breaker import Probe
 from kafka_orders.pipeline.desk import SendToDlq, SendToRetry, send_to_dlq, send_to_retry
 from kafka_orders.pipeline.handlers import Encode, Handler, accept
-from kafka_orders.pipeline.handling import Decode
 from kafka_orders.pipeline.reload import restart_process
 from kafka_orders.pipeline.roles import Job, RoleName, run_role
 from kafka_orders.pipeline.stop import Stop
@@ -52,7 +55,7 @@ class App:
         name: str | None = None,
         output_topic: str | None = None,
         role: RoleName = "main",
-        decode: Decode | None = None,
+        decode: Callable[[bytes], dict[str, Any]] | None = None,
         encode: Encode | None = None,
         retry_on: tuple[type[BaseException], ...] = (),
         probe: Probe | None = None,
@@ -151,22 +154,30 @@ class App:
         Raises:
             SettingsError: the schema cannot be used, or has not the fields that are needed.
         """
-        decode, encode, reader = self._decode, self._encode, None
-        if decode is None:
-            form = self._format(settings)
-            decode, encode, reader = form.decode, encode or form.encode, form.reader
-            contract = Contract.of(form.fields, settings.id_field, settings.value_field, settings.group_by)
+        codec: AnyCodec
+        if self._decode is None:
+            codec = codec_of(settings, self._format(settings), self._encode)
+            contract = Contract.of(codec.fields, settings.id_field, settings.value_field, settings.group_by)
         else:
+            codec = OwnCodec(self._decode, self._encode)
             contract = Contract(settings.id_field or DEFAULT_ID, settings.value_field, settings.group_by)
         if self._no_id and not settings.id_field:
             contract = replace(contract, id_field=None)
-        hooks = self._to_retry, self._to_dlq, encode, self._retry_on, self._probe
-        return Job(decode, self._handler, contract, *hooks, reader)
+        hooks = self._to_retry, self._to_dlq, self._retry_on, self._probe
+        return Job(codec, self._handler, contract, *hooks)
 
-    def _format(self, settings: Settings) -> AvroFormat:
+    def _format(self, settings: Settings) -> Format | None:
+        """Return the format of the program's own schema; None where there is none, or the settings name one."""
         schema = self._schema
         if settings.schema or schema is None:
-            return format_of(settings.schema)
-        if isinstance(schema, Path) or (isinstance(schema, str) and not schema.lstrip().startswith(("{", "["))):
-            return format_of(str(schema))
-        return AvroFormat(schema)
+            return None
+        if isinstance(schema, Path) or (isinstance(schema, str) and "\n" not in schema and not _is_json(schema)):
+            return open_format(str(schema), settings.format)
+        text = schema.decode() if isinstance(schema, bytes) else schema
+        if isinstance(text, str) and not _is_json(text):
+            return make_format("protobuf", text)
+        return make_format(kind_of("", text if isinstance(text, str) else json.dumps(text)), schema)
+
+
+def _is_json(text: str) -> bool:
+    return text.lstrip().startswith(("{", "["))

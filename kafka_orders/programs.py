@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kafka_orders.deadletters.watch import watch
-from kafka_orders.domain.errors import KafkaOrdersError
+from kafka_orders.domain.errors import DecodeError, KafkaOrdersError
+from kafka_orders.domain.order import Decode
 from kafka_orders.domain.settings import Settings
+from kafka_orders.formats.codec import AnyCodec, Encode, OwnCodec
+from kafka_orders.formats.opening import codec_of
 from kafka_orders.log.patience import StopRequested
 from kafka_orders.log.producer import Report
-from kafka_orders.pipeline.handling import Decode
 from kafka_orders.pipeline.produce import produce
 from kafka_orders.pipeline.stop import Stop
 from kafka_orders.sources import load
@@ -23,19 +25,32 @@ if TYPE_CHECKING:
     from kafka_orders.views.metrics import Metrics
 
 
-def run_producer(encode: Callable[[dict[str, Any]], bytes], settings: Settings | None = None) -> NoReturn:
-    """Run the producer role as a program: exit 0, or 1 when an order was not acknowledged."""
+def run_producer(codec: AnyCodec | Encode | None = None, settings: Settings | None = None) -> NoReturn:
+    """Run the producer role as a program: exit 0, or 1 when an order was not acknowledged.
+
+    ``codec`` writes the orders, or a function from an order to bytes; default: as the settings say.
+    """
 
     def work() -> None:
         found = settings or load()
         logs.set_up(found.log_format)
         with Stop().on_signals() as stop, exposed(found) as metrics:
-            done = produce(found, encode, _told(found, metrics), say, stop)
+            done = produce(found, _codec(codec, found), _told(found, metrics), say, stop)
         say(f"{done.acknowledged} of {done.sent} orders acknowledged")
         if done.failed:
             raise KafkaOrdersError(f"{done.failed} orders were not acknowledged; they may be sent again safely")
 
     exit_with(work)
+
+
+def _codec(given: AnyCodec | Encode | None, settings: Settings) -> AnyCodec:
+    if given is None:
+        return codec_of(settings)
+    return OwnCodec(_unread, given) if callable(given) else given
+
+
+def _unread(_payload: bytes) -> NoReturn:
+    raise DecodeError("a producer reads nothing")
 
 
 def _told(settings: Settings, metrics: Metrics | None) -> Callable[[Mapping[str, Any], Report], None]:
@@ -52,14 +67,17 @@ def _told(settings: Settings, metrics: Metrics | None) -> Callable[[Mapping[str,
     return told
 
 
-def run_dlq_viewer(decode: Decode, settings: Settings | None = None) -> NoReturn:
-    """Run the dead letter viewer as a program until Ctrl-C."""
+def run_dlq_viewer(decode: Decode | None = None, settings: Settings | None = None) -> NoReturn:
+    """Run the dead letter viewer as a program until Ctrl-C.
+
+    ``decode`` takes a dead letter's bytes and headers; default: as the settings say.
+    """
 
     def work() -> None:
         found = settings or load()
         logs.set_up(found.log_format)
         with Stop().on_signals() as stop:
-            watch(found, decode, write_line, say, stop)
+            watch(found, decode or codec_of(found).decode, write_line, say, stop)
 
     exit_with(work)
 

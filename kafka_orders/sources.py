@@ -19,6 +19,7 @@ from dotenv import dotenv_values
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.settings import (
     DECLARED,
+    PROPERTIES,
     FileContent,
     Layer,
     Settings,
@@ -108,7 +109,7 @@ def _contents(values: dict[str, Any], source: str) -> dict[str, Any]:
             why = getattr(error, "strerror", "it is not UTF-8 text")  # nothing of its content
             raise SettingsError(f"{source}: {env_name(key)}: {path} cannot be read ({why})") from None
         if held:  # empty is not set, as in the environment itself
-            lines = name == "kafka" and not held.startswith("{")
+            lines = name in PROPERTIES and not held.startswith("{")
             values[name] = held.splitlines() if lines else FileContent(held)
     return values
 

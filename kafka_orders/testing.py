@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 
 from kafka_orders.app import App
 from kafka_orders.domain import headers
+from kafka_orders.domain.errors import PermanentError
 from kafka_orders.domain.policy import Retry, RetryPolicy
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.message import Message
@@ -108,9 +109,10 @@ class _Bench(ExitStack):
     def _payload(self, given: Given) -> bytes | None:
         if isinstance(given, bytes) or given is None:
             return given
-        if self._job.encode is None:
-            raise ValueError("the app has a decode of its own and no encode=: hand in bytes")
-        return self._job.encode(dict(given))
+        try:
+            return self._job.codec.form(b"", []).encode(dict(given))
+        except PermanentError:
+            raise ValueError("the app has a decode of its own and no encode=: hand in bytes") from None
 
 
 def _told(part: SlotBatch, policy: RetryPolicy, attempt: int) -> Outcome:

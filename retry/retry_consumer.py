@@ -9,7 +9,6 @@ Kafka transaction per batch, as the main consumer does.
 from typing import Any
 
 import kafka_orders
-from avro_utils import avro_deserialize, avro_serialize
 from consumer.main_consumer import process_order
 
 #: Retries before an order goes to the dead letter queue (KAFKA_ORDERS_MAX_RETRIES is stronger).
@@ -36,8 +35,6 @@ def main() -> None:
     kafka_orders.App(
         process_order,
         role="retry",
-        decode=avro_deserialize,
-        encode=avro_serialize,
         to_retry=send_back_to_retry,
         to_dlq=send_to_dlq,
         defaults={"max_retries": MAX_RETRIES},

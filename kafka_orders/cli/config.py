@@ -6,7 +6,8 @@ import json
 
 import click
 
-from kafka_orders.domain.settings import DECLARED, env_name, redacted
+from kafka_orders.domain.secrets import redacted
+from kafka_orders.domain.settings import DECLARED, env_name
 from kafka_orders.sources import load_with_sources
 
 

@@ -8,9 +8,9 @@ from kafka_orders.cli.dlq_edit import edit
 from kafka_orders.cli.dlq_files import export, import_
 from kafka_orders.cli.dlq_replay import discard, replay, restore
 from kafka_orders.cli.dlq_views import groups, list_, note, show, stats_
-from kafka_orders.cli.options import with_settings
+from kafka_orders.cli.options import FORMAT, with_settings
 from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.avro import format_of
+from kafka_orders.formats.opening import codec_of
 from kafka_orders.programs import run_dlq_viewer
 
 
@@ -24,7 +24,7 @@ for command in (discard, edit, export, groups, import_, list_, note, replay, res
 
 
 @dlq.command()
-@with_settings("dlq_topic", "schema", "dlq_group", "group_protocol", "session_timeout_ms")
+@with_settings("dlq_topic", *FORMAT, "dlq_group", "group_protocol", "session_timeout_ms")
 def watch(settings: Settings) -> None:
     """Print dead letters as they come: key, order or <could not decode>, error."""
-    run_dlq_viewer(format_of(settings.schema).decode, settings)
+    run_dlq_viewer(codec_of(settings).decode, settings)

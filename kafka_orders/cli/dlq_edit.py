@@ -21,7 +21,6 @@ from kafka_orders.deadletters.selection import Selection
 from kafka_orders.deadletters.watch import printable
 from kafka_orders.domain.errors import KafkaOrdersError, SettingsError
 from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.avro import format_of
 
 #: Letters that are tried before anything is sent; the others are tried as they are sent.
 _TRIED = 10_000
@@ -58,8 +57,7 @@ def edit(
     """
     job, options = App().job(settings), Options(to, most=selection.limit, max_replays=max_replays)
     selection = replace(selection, limit=0)
-    form = format_of(settings.schema)
-    work = Edit(form.decode, form.encode, job.contract.validator(), [parse(one, form.fields) for one in sets])
+    work = Edit(job.codec, job.contract.validator(), [parse(one, job.codec.fields) for one in sets])
     with opened(settings, job, other_topic, quiet=quiet) as (queue, bar):
         letters = _letters(queue, selection, options)
         if not sets:
@@ -86,7 +84,7 @@ def _typed(work: Edit, letters: list[Letter], selection: Selection) -> Edit:
     """Have one order edited, again and again until it fits the schema."""
     if len(selection.ids) != 1:
         raise SettingsError("an editor takes one dead letter: name it with --id, or change many with --set")
-    text = editable(letters[0], work.decode)
+    text = editable(letters[0], work.codec.decode)
     while True:
         told = click.edit(text, extension=".json")
         if told is None or not told.strip() or told == text:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from kafka_orders.domain.settings import DECLARED, env_name
+from kafka_orders.domain.settings import DECLARED, PROPERTIES, env_name
 from kafka_orders.sources import load_with_sources
 
 #: Settings that every command takes.
@@ -16,6 +16,8 @@ COMMON = ("bootstrap_servers", "home", "name", "kafka")
 #: The topics that every role knows, and the groups.
 TOPICS = ("topic", "retry_topic", "dlq_topic", "averages_topic")
 GROUPS = ("group", "retry_group", "dlq_group")
+#: How orders are read and written.
+FORMAT = ("format", "schema", "content_type", "registry_url", "registry", "subject_strategy", "subjects")
 #: Flags whose name is shorter than the setting's.
 _SHORT = {"bootstrap_servers": "--bootstrap", "home": "--home"}
 
@@ -56,8 +58,9 @@ def sources_of(context: click.Context) -> Mapping[str, str]:
 
 
 def _option(name: str) -> Callable[[F], F]:
+    is_list = name in PROPERTIES or str(DECLARED[name].type).startswith("tuple")
     about = f"{DECLARED[name].metadata['about']} [{env_name(name)}]"
-    return click.option(flag_of(name), name, help=about, multiple=name in ("kafka", "fail"), metavar="VALUE")
+    return click.option(flag_of(name), name, help=about, multiple=is_list, metavar="VALUE")
 
 
 output_option = click.option(

@@ -11,17 +11,17 @@ from typing import Any
 import click
 
 from kafka_orders.app import App
-from kafka_orders.cli.options import TOPICS, with_settings
+from kafka_orders.cli.options import FORMAT, TOPICS, with_settings
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import codec_of
 from kafka_orders.pipeline.handlers import Handler, accept
 from kafka_orders.pipeline.roles import RoleName
 from kafka_orders.programs import run_producer, say, write_line
 from kafka_orders.stage.supervisor import supervise
 
 _WORKER = (
-    *TOPICS, "output_topic", "schema", "value_field", "group_by",
+    *TOPICS, "output_topic", *FORMAT, "value_field", "group_by",
     "id_field", "handler", "fail", "max_retries", "retry_delay_ms", "retry_jitter", "breaker", "probe",
     "batch_size", "batch_ms", "epoch", "instance_id", "group_protocol", "session_timeout_ms", "log_format",
     "metrics_port", "metrics_host",
@@ -33,10 +33,10 @@ _processes = click.option(
 
 
 @click.command()
-@with_settings("topic", "rate", "count", "seed", "metrics_port", "metrics_host")
+@with_settings("topic", "rate", "count", "seed", *FORMAT, "metrics_port", "metrics_host")
 def produce(settings: Settings) -> None:
     """Send random orders to the orders topic until --count or Ctrl-C."""
-    run_producer(order_format().encode, settings)
+    run_producer(codec_of(settings), settings)
 
 
 @click.command()

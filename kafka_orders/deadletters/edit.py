@@ -11,8 +11,12 @@ from typing import Any
 from kafka_orders.deadletters.expressions import Assignment, applied
 from kafka_orders.deadletters.letters import Letter
 from kafka_orders.deadletters.payloads import FRAME_BYTES, describe
-from kafka_orders.deadletters.selection import Decode
+from kafka_orders.domain.errors import DecodeError
+from kafka_orders.domain.headers import Headers
+from kafka_orders.domain.order import Decode
 from kafka_orders.domain.standing import LetterId
+from kafka_orders.formats.codec import AnyCodec
+from kafka_orders.formats.framing import Form
 
 _SHOWN_BYTES = 32
 
@@ -63,8 +67,7 @@ def _hex(some: bytes) -> str:
 class Edit:
     """One way to change orders: ``assignments``, or a whole order in place of what was there."""
 
-    decode: Decode
-    encode: Callable[[dict[str, Any]], bytes]
+    codec: AnyCodec
     validate: Callable[[Mapping[str, Any]], Any]
     assignments: Sequence[Assignment] = ()
     whole: Mapping[str, Any] | None = None
@@ -76,14 +79,22 @@ class Edit:
             ValueError: the payload does not decode, an expression fails for it, or the result does not fit the
                 schema or cannot be counted.
         """
-        held, old = describe(letter.payload, self.decode), letter.payload or b""
+        held, old = describe(letter.payload, self.codec.decode, letter.headers), letter.payload or b""
         if self.whole is None and (held.fields is None or held.kind == "json"):
             raise ValueError(f"its payload does not decode ({held.error or held.kind}): edit it alone, whole")
         after = dict(self.whole) if self.whole is not None else applied(self.assignments, held.fields or {})
-        payload = self.encode(after)
-        self.validate(self.decode(payload))  # as it will be read: a float is rounded to the schema's own
+        form = self._form(old, letter.headers)
+        payload = form.encode(after)
+        self.validate(form.decode(payload))  # as it will be read: a float is rounded to the schema's own
         frame = old[:FRAME_BYTES] if held.kind == "framed" else b""
         return Changed(held.fields, after, old, frame + payload)
+
+    def _form(self, old: bytes, held: Headers) -> Form:
+        """Return how the order is written: as it was; where that cannot be told, in the pipeline's own format."""
+        try:
+            return self.codec.form(old, held)
+        except DecodeError:
+            return self.codec.form(b"", [])
 
     def payload(self, letter: Letter) -> bytes:
         """Return the bytes to send in place of a letter's own.
@@ -126,7 +137,10 @@ def preview(edit: Edit, letters: Iterable[Letter], samples: int = 3) -> Preview:
 
 def editable(letter: Letter, decode: Decode) -> str:
     """Return the order as JSON for an editor; an empty object where it does not decode."""
-    return json.dumps(dict(describe(letter.payload, decode).fields or {}), indent=2, default=str) + "\n"
+    return (
+        json.dumps(dict(describe(letter.payload, decode, letter.headers).fields or {}), indent=2, default=str)
+        + "\n"
+    )
 
 
 def edited(text: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from kafka_orders.deadletters.letters import Letter
-from kafka_orders.deadletters.selection import Decode
 from kafka_orders.domain.headers import RETRY_COUNT
+from kafka_orders.domain.order import Decode, field_of
 from kafka_orders.domain.standing import LetterId
 
 #: Keys and products of one group that are told apart; what is beyond is only known to be more.
@@ -64,7 +64,7 @@ class Group:
             self.keys.add(record.key())
         if len(self.products) < MOST_DISTINCT:
             with suppress(Exception):  # an app's own decoder raises what it likes
-                self.products.add(str(decode(record.value() or b"")[group_by]))
+                self.products.add(str(field_of(decode(record.value() or b"", letter.headers), group_by)))
 
     def remove(self, failed_at_ms: int, *, retried: bool) -> None:
         """Count one less, of which no more is known; its key and product stay in the counts of those."""

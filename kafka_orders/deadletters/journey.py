@@ -48,7 +48,7 @@ def journey(queue: Queue, letter: Letter) -> Journey:
     stops.append(Stop(str(letter.id), letter.timestamp_ms, None, letter.told.replay_count, letter.told.message))
     stops.sort(key=lambda one: one.at_ms)
     job = queue.book.jobs.get(letter.standing.job)
-    payload = describe(letter.payload, queue.own or queue.decode)
+    payload = describe(letter.payload, queue.own or queue.decode, letter.headers)
     return Journey(letter, payload, stops, job, newer(queue, [letter]).get(letter.id, 0))
 
 

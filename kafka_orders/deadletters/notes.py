@@ -8,7 +8,7 @@ from kafka_orders.deadletters.jobs import DONE, author, new_id
 from kafka_orders.domain.errors import BrokerError, NotFoundError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.domain.standing import JobRecord, Note, dump, job_key, note_key
-from kafka_orders.log.producer import PlainProducer, Report
+from kafka_orders.log.producer import Copy, PlainProducer, Report
 from kafka_orders.pipeline.startup import connection_of
 
 #: What a group may be called: a fingerprint is a header, which a stranger may have written.
@@ -43,7 +43,7 @@ def _write(settings: Settings, records: list[tuple[bytes, bytes]]) -> None:
     told: list[Report] = []
     producer = PlainProducer(connection_of(settings))
     for key, value in records:  # each says all by itself, so no transaction is needed
-        producer.send(settings.dlq_status_topic, value, key, told.append)
+        producer.put(settings.dlq_status_topic, Copy(key, value), told.append)
     producer.finish(lambda _waiting: None)
     for one in told:
         if one.error:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kafka_orders.deadletters.selection import Decode
 from kafka_orders.domain.errors import DecodeError
+from kafka_orders.domain.headers import Headers
+from kafka_orders.domain.order import Decode
 
 #: A registry's framing: a zero byte and the schema's id, big-endian.
 FRAME_BYTES = 5
@@ -35,16 +36,16 @@ class Payload:
     hex: str = ""
 
 
-def describe(payload: bytes | None, decode: Decode) -> Payload:
-    """Return what a payload is; ``decode`` is the pipeline's own format."""
+def describe(payload: bytes | None, decode: Decode, held: Headers | None = None) -> Payload:
+    """Return what a payload is; ``decode`` is the pipeline's own format, ``held`` are its record's headers."""
     if payload is None:
         return Payload("null")
-    fields, error = _tried(payload, decode)
+    fields, error = _tried(payload, held or [], decode)
     if fields is not None:
         return Payload("own", fields)
     framed = payload[0:1] == b"\0" and len(payload) > FRAME_BYTES
-    if framed and (held := _tried(payload[FRAME_BYTES:], decode)[0]) is not None:
-        return Payload("framed", held, int.from_bytes(payload[1:FRAME_BYTES], "big"))
+    if framed and (inside := _tried(payload[FRAME_BYTES:], held or [], decode)[0]) is not None:
+        return Payload("framed", inside, int.from_bytes(payload[1:FRAME_BYTES], "big"))
     if (told := _json(payload)) is not None:
         return Payload("json", told)
     at = _AT_BYTE.search(error)
@@ -60,8 +61,8 @@ def describe(payload: bytes | None, decode: Decode) -> Payload:
 def tolerant(decode: Decode) -> Decode:
     """Return a decoder of every kind of payload that has fields, for filters over other systems' dead letters."""
 
-    def decoded(payload: bytes) -> Mapping[str, Any]:
-        found = describe(payload, decode)
+    def decoded(payload: bytes, held: Headers) -> Mapping[str, Any]:
+        found = describe(payload, decode, held)
         if found.fields is None:
             raise DecodeError(found.error or "no fields")
         return found.fields
@@ -69,9 +70,9 @@ def tolerant(decode: Decode) -> Decode:
     return decoded
 
 
-def _tried(payload: bytes, decode: Decode) -> tuple[Mapping[str, Any] | None, str]:
+def _tried(payload: bytes, held: Headers, decode: Decode) -> tuple[Mapping[str, Any] | None, str]:
     try:
-        return decode(payload), ""
+        return decode(payload, held), ""
     except Exception as error:  # an app's own decoder raises what it likes
         return None, str(error)
 

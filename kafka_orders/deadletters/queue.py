@@ -10,8 +10,9 @@ from kafka_orders.deadletters.book import Book
 from kafka_orders.deadletters.dialects import ALL
 from kafka_orders.deadletters.letters import Dialect, Letter
 from kafka_orders.deadletters.payloads import tolerant
-from kafka_orders.deadletters.selection import Decode, Selection
+from kafka_orders.deadletters.selection import Selection
 from kafka_orders.domain.errors import KafkaOrdersError, SettingsError
+from kafka_orders.domain.order import Decode
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.recovery import Bounds
 from kafka_orders.domain.settings import Settings

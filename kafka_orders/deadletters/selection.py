@@ -9,11 +9,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from kafka_orders.deadletters.letters import Letter
-from kafka_orders.domain.errors import SettingsError
+from kafka_orders.domain.errors import OutageError, SettingsError
+from kafka_orders.domain.order import Decode, field_text
 from kafka_orders.domain.standing import STATUSES, LetterId
-
-#: Returns an order's decoded fields, or raises.
-Decode = Callable[[bytes], Mapping[str, Any]]
 
 _AGES = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _AGE = re.compile(r"(\d{1,9})([smhd])")
@@ -73,7 +71,7 @@ class Selection:
             (self.until_ms is not None, lambda one: one.failed_at_ms < (self.until_ms or 0)),
             (bool(self.error_class), lambda one: self._is_class(one.error_class)),
             (bool(self.headers), lambda one: self._has_headers(one.headers)),
-            (bool(self.product), lambda one: str(order_of(one, decode).get(group_by, "")) == self.product),
+            (bool(self.product), lambda one: field_text(_read(one, decode), group_by) == self.product),
             (bool(self.match), lambda one: _matches(one, text, decode)),
         ]
         return [test for is_wanted, test in tests if is_wanted]
@@ -87,9 +85,19 @@ class Selection:
 
 
 def order_of(letter: Letter, decode: Decode) -> Mapping[str, Any]:
-    """Return the decoded order; nothing where it does not decode."""
+    """Return the decoded order; nothing where it does not decode, or what knows its schema is away."""
     try:
-        return decode(letter.payload or b"")
+        return _read(letter, decode)
+    except OutageError:
+        return {}
+
+
+def _read(letter: Letter, decode: Decode) -> Mapping[str, Any]:
+    """Return the decoded order; nothing where it does not decode. What cannot be known is not passed over."""
+    try:
+        return decode(letter.payload or b"", letter.headers)
+    except OutageError:
+        raise
     except Exception:  # an app's own decoder raises what it likes
         return {}
 
@@ -97,7 +105,7 @@ def order_of(letter: Letter, decode: Decode) -> Mapping[str, Any]:
 def _matches(letter: Letter, text: str, decode: Decode) -> bool:
     if text in letter.error.casefold() or text in letter.error_class.casefold():
         return True
-    return any(text in str(value).casefold() for value in order_of(letter, decode).values())
+    return any(text in str(value).casefold() for value in _read(letter, decode).values())
 
 
 def parse_header(text: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from kafka_orders.deadletters.jobs import TOOLS
 from kafka_orders.deadletters.letters import Letter
 from kafka_orders.deadletters.queue import Queue
 from kafka_orders.deadletters.selection import Selection, order_of
+from kafka_orders.domain.order import field_text
 from kafka_orders.domain.recovery import Bounds
 from kafka_orders.domain.standing import OPEN, JobRecord, LetterId
 from kafka_orders.log.topics import configs
@@ -52,8 +53,8 @@ def _add(found: Stats, letter: Letter, queue: Queue, now_ms: int) -> None:
     found.statuses[status] += 1
     found.classes[told.fqcn or "unknown"] += 1
     found.stages[told.stage or "unknown"] += 1
-    product = order_of(letter, queue.decode).get(queue.settings.group_by)
-    found.products["unknown" if product is None else str(product)] += 1
+    product = field_text(order_of(letter, queue.decode), queue.settings.group_by)
+    found.products["unknown" if product is None else product] += 1
     if status == OPEN:
         at = letter.timestamp_ms
         if found.oldest_open is None or at < found.oldest_open[0]:

@@ -12,18 +12,19 @@ from kafka_orders.deadletters.letters import Letter
 from kafka_orders.deadletters.queue import Queue
 from kafka_orders.deadletters.selection import order_of
 from kafka_orders.deadletters.watch import printable
+from kafka_orders.domain.order import field_text
 from kafka_orders.domain.standing import OPEN
 
 
 def letter_row(letter: Letter, queue: Queue) -> dict[str, Any]:
     """Return what a list tells of a dead letter."""
     told = letter.told
-    product = order_of(letter, queue.decode).get(queue.settings.group_by)
+    product = field_text(order_of(letter, queue.decode), queue.settings.group_by)
     return {
         "id": str(letter.id),
         "failed_at": iso(letter.failed_at_ms),
         "key": printable(letter.key),
-        "product": None if product is None else printable(str(product)),
+        "product": None if product is None else printable(product),
         "error_class": printable(told.fqcn),
         "error": printable(told.message[:200]),
         "retries": told.retries,

@@ -11,10 +11,11 @@ from typing import Any, NamedTuple, TextIO
 
 from kafka_orders.deadletters.letters import Letter
 from kafka_orders.deadletters.queue import Queue
-from kafka_orders.deadletters.selection import Decode, Selection, order_of
+from kafka_orders.deadletters.selection import Selection, order_of
 from kafka_orders.domain import headers
 from kafka_orders.domain.errors import BrokerError, KafkaOrdersError
 from kafka_orders.domain.headers import Headers
+from kafka_orders.domain.order import Decode
 from kafka_orders.domain.standing import LetterId
 from kafka_orders.log.producer import Copy, PlainProducer, Report
 from kafka_orders.pipeline.startup import connection_of

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from kafka_orders.domain import headers
+from kafka_orders.domain.order import Decode
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log.message import Message, headers_of, offset_of, slot_of
 from kafka_orders.log.viewer import Viewer
@@ -14,8 +14,6 @@ from kafka_orders.pipeline.stop import Stop
 
 _SHOWN_AT_ONCE = 100
 _POLL_SECONDS = 0.5
-
-Decode = Callable[[bytes], Mapping[str, Any]]
 
 
 def watch(
@@ -51,14 +49,14 @@ def describe(message: Message, decode: Decode) -> str:
         f"stage {printable(headers.text(held, headers.FAILURE_STAGE) or '<unknown>')}",
         printable(headers.text(held, headers.EXCEPTION_FQCN) or ""),
     )
-    order = printable(order_text(message.value(), decode))
+    order = printable(order_text(message, decode))
     return f"{printable(message.key())}  {order}  error: {error}\n    {'  '.join(journey)}"
 
 
-def order_text(payload: bytes | None, decode: Decode) -> str:
+def order_text(message: Message, decode: Decode) -> str:
     """Return the decoded order, or that it could not be decoded."""
     try:
-        return str(dict(decode(payload or b"")))
+        return str(dict(decode(message.value() or b"", headers_of(message))))
     except Exception:  # an app's own decoder raises what it likes
         return "<could not decode>"
 

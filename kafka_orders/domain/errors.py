@@ -18,7 +18,7 @@ LONGEST_WAIT_SECONDS = 3_600
 EXIT_FAILED = 1
 #: Usage: an unknown command, flag or setting, or a value that is impossible; nothing was asked of a broker.
 EXIT_USAGE = 2
-#: No broker answers; a role waits 15 s for its first one, later without limit.
+#: No broker answers, or no schema registry; a role waits 15 s for its first broker, later without limit.
 EXIT_NO_BROKER = 3
 #: Refused: going on could lose or double orders, or give a password away.
 EXIT_REFUSED = 4
@@ -46,6 +46,12 @@ class SettingsError(KafkaOrdersError):
 
 class NoBrokerError(KafkaOrdersError):
     """No Kafka broker answers."""
+
+    exit_code = EXIT_NO_BROKER
+
+
+class OutageError(KafkaOrdersError):
+    """What is needed to read orders is away: no order is at fault, so none is routed, and all wait."""
 
     exit_code = EXIT_NO_BROKER
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from kafka_orders.domain.fingerprint import Failure
 
 Headers = list[tuple[str, bytes | None]]
+NO_HEADERS: Headers = []
 #: A record's place in its order's chain: (topic, partition, offset) of the order, the record's retryCount, and
 #: which replay of a dead letter it belongs to (0: none, it came from the order itself).
 Link = tuple[str, int, int, int, int]
@@ -58,6 +59,10 @@ REPLAY_OF = "x-replay-of"
 IMPORTED_FROM = "x-imported-from"
 #: The trace context (W3C) of whoever sent the order; forwarded, once.
 TRACEPARENT = "traceparent"
+#: The format of the order, as in `application/json`; without it the order is in the pipeline's own.
+CONTENT_TYPE = "content-type"
+#: A schema registry's id of the order's schema (a zero or one byte, then the id), in place of one in the value.
+SCHEMA_ID = "__value_schema_id"
 #: What tracing vendors keep beside it; forwarded, once.
 TRACESTATE = "tracestate"
 

@@ -9,11 +9,15 @@ from typing import Any
 
 from kafka_orders.domain.averages import LARGEST_VALUE
 from kafka_orders.domain.errors import InvalidOrderError, SettingsError
+from kafka_orders.domain.headers import Headers
 
 Order = Mapping[str, Any]
 #: Bytes to order, group and value; raises InvalidOrderError for an order that cannot be counted, and anything
 #: else for bytes that are none.
 Read = Callable[[bytes], tuple[Order, str, float]]
+
+#: Bytes and the headers of their record to an order's fields; raises where they are none.
+Decode = Callable[[bytes, Headers], Order]
 
 #: The id of an order, where its schema has one and nothing else is said.
 DEFAULT_ID = "orderId"
@@ -44,12 +48,21 @@ class Contract:
 
     def validator(self) -> Callable[[Order], tuple[str, float]]:
         """Return a function from an order to (group, value); it raises InvalidOrderError when a field is
-        missing or of the wrong kind, the id is empty, or the value is NaN, infinite, negative or too
+        missing, null or of the wrong kind, the id is empty, or the value is NaN, infinite, negative or too
         large to be summed.
 
         A closure, because it runs once per order: attribute look-ups would cost it half again as much.
         """
         id_field, value_field, group_by = self.id_field, self.value_field, self.group_by
+        names = [name for name in (id_field, value_field, group_by) if name is not None]
+        if any("." in name for name in names):  # in records inside: they are lifted out, and then as ever
+            flat = self._validator(id_field, value_field, group_by)
+            return lambda order: flat({name: field_of(order, name) for name in names})
+        return self._validator(id_field, value_field, group_by)
+
+    def _validator(
+        self, id_field: str | None, value_field: str, group_by: str
+    ) -> Callable[[Order], tuple[str, float]]:
 
         def validate(order: Order) -> tuple[str, float]:
             try:
@@ -105,3 +118,28 @@ def _name(field: str, group: Any) -> str:
         return str(group).encode().decode()
     except UnicodeEncodeError:
         raise InvalidOrderError(f"field {field} is not Unicode text") from None
+
+
+def field_of(order: Any, name: str) -> Any:
+    """Return a field of an order; that of a record inside by a dotted path, as in ``total.amount``.
+
+    Raises:
+        KeyError: it has no such field, or what should hold it is null.
+    """
+    try:
+        if name in order or "." not in name:
+            return order[name]
+        for part in name.split("."):
+            order = order[part]
+    except (TypeError, IndexError):
+        raise KeyError(name) from None
+    return order
+
+
+def field_text(order: Any, name: str) -> str | None:
+    """Return a field of an order as text; None where it has none, or none that is a value."""
+    try:
+        found = field_of(order, name)
+    except KeyError:
+        return None
+    return None if found is None else str(found)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any
 
-from kafka_orders.domain.errors import RefusedError, SettingsError
+from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.policy import RetryPolicy
 
 
@@ -24,10 +24,22 @@ class FileContent(str):
 
 
 ENV_PREFIX = "KAFKA_ORDERS_"
+#: Settings that are a client's properties: resolved one by one, and perhaps secret.
+PROPERTIES = ("kafka", "registry")
 #: Where brokers are asked for when nothing else is said.
 DEFAULT_BOOTSTRAP = "localhost:9092"
 #: Property names whose values never appear in output.
-_SECRET = ("password", "passphrase", "secret", "jaas", "credential", "token", "ssl.key", "private.key")
+_SECRET = (
+    "password",
+    "passphrase",
+    "secret",
+    "jaas",
+    "credential",
+    "token",
+    "ssl.key",
+    "private.key",
+    "user.info",
+)
 
 
 def _setting(default: Any, about: str, **more: Any) -> Any:
@@ -63,7 +75,24 @@ class Settings:
         0.9, "share of temporary failures in the last 100 records that is an outage; 0: none", least=0.0, most=1.0
     )
     probe: str = _setting("", "function that fails while what your handler needs is away, as module:function")
-    schema: str = _setting("", "file of the records' Avro schema; default: the order contract's")
+    format: str = _setting(
+        "",
+        "format of orders that do not tell theirs; default: the schema's, avro",
+        choices=("", "avro", "json", "protobuf"),
+    )
+    schema: str = _setting(
+        "",
+        "file of the records' schema (.avsc, .json, .proto#Message); default: the order's; several by commas",
+    )
+    content_type: str = _setting(
+        "unless-avro", "when orders are sent with a content-type header", choices=("unless-avro", "always")
+    )
+    registry_url: str = _setting("", "address of a schema registry (Confluent's API); default: none, no frames")
+    registry: Mapping[str, str] = _setting({}, "properties of the registry's client, key=value")
+    subject_strategy: str = _setting(
+        "topic", "how schemas are named in the registry", choices=("topic", "record", "topic-record")
+    )
+    subjects: tuple[str, ...] = _setting((), "more subjects of the registry whose schemas are trusted")
     id_field: str = _setting("", "field that must not be empty; default: orderId where the schema has it")
     value_field: str = _setting("price", "field whose average is kept")
     group_by: str = _setting("product", "field whose every value has an average of its own")
@@ -131,7 +160,7 @@ def build(layers: Iterable[Layer]) -> tuple[Settings, dict[str, str]]:
                 close = get_close_matches(name, DECLARED, 1)
                 hint = f"; did you mean {close[0]}?" if close else ""
                 raise SettingsError(f"{layer.name}: there is no setting {name}{hint}")
-            if name == "kafka":
+            if name in PROPERTIES:
                 weaker, stronger = _value(name, raw, layer.name), chosen.get(name, {})
                 chosen[name] = {**weaker, **stronger}
                 if chosen[name] != stronger:
@@ -166,52 +195,27 @@ def refuse_shared_topics(settings: Settings, sources: Mapping[str, str]) -> None
             raise SettingsError(f"{where}: {name} and {other} are both {topic!r}; each needs a topic of its own")
 
 
-def refuse_readable_secret(settings: Settings) -> None:
-    """Refuse a login that sends its password or token as it is over a connection that anyone may listen to.
-
-    Raises:
-        RefusedError: it is not allowed by ``plain_without_tls``.
-    """
-    told = {name: value.upper() for name, value in settings.kafka.items()}
-    mechanisms = {told.get("sasl.mechanism"), told.get("sasl.mechanisms")} & {"PLAIN", "OAUTHBEARER"}
-    readable = told.get("security.protocol") == "SASL_PLAINTEXT" and settings.plain_without_tls == "refuse"
-    if mechanisms and readable:
-        raise RefusedError(
-            f"SASL {mechanisms.pop()} without TLS sends its secret readable over the network; nothing was sent."
-            " Set security.protocol=SASL_SSL or a SCRAM mechanism in KAFKA_ORDERS_KAFKA, or allow it with"
-            f" {env_name('plain_without_tls')}=allow"
-        )
-
-
-def redacted(settings: Settings) -> dict[str, Any]:
-    """Return all settings for people to read, secrets masked."""
-    shown: dict[str, Any] = {name: getattr(settings, name) for name in DECLARED}
-    shown["kafka"] = {key: "********" if _is_secret(key) else value for key, value in settings.kafka.items()}
-    shown["fail"] = list(settings.fail)
-    return shown
-
-
-def _is_secret(name: str) -> bool:
+def is_secret(name: str) -> bool:
+    """Say whether a client property's value must not be shown."""
     return any(part in name for part in _SECRET) and not name.endswith((".location", ".file", ".url", ".id"))
 
 
 def _value(name: str, raw: Any, source: str) -> Any:
     declared = DECLARED[name]
     # A client property may be a password, and so may what a file holds: it is not repeated, the cause not chained.
-    shown = "..." if name == "kafka" or isinstance(raw, FileContent) else repr(raw)
+    shown = "..." if name in PROPERTIES or isinstance(raw, FileContent) else repr(raw)
     try:
         value = _convert(name, str(declared.type), raw)
     except (TypeError, ValueError, AttributeError, OverflowError):
         raise SettingsError(f"{source}: {name} = {shown} is not {_kind(str(declared.type))}") from None
-    on_argv = (
-        [*value, *_PAIRS.findall(" ".join(value.values()))] if (name, source) == ("kafka", "command line") else []
-    )
-    for secret in filter(_is_secret, on_argv):
-        where = "in KAFKA_ORDERS_KAFKA, in .env, or in a file that KAFKA_ORDERS_KAFKA_FILE names"
+    seen = name in PROPERTIES and source == "command line"
+    on_argv = [*value, *_PAIRS.findall(" ".join(value.values()))] if seen else []
+    for secret in filter(is_secret, on_argv):
+        where = f"in {env_name(name)}, in .env, or in a file that {env_name(name)}_FILE names"
         raise SettingsError(f"{source}: {secret} is a secret that all can read there: set it {where}")
     rules = declared.metadata
     if "choices" in rules and value not in rules["choices"]:
-        raise SettingsError(f"{source}: {name} = {shown} is none of {', '.join(rules['choices'])}")
+        raise SettingsError(f"{source}: {name} = {shown} is none of {', '.join(filter(None, rules['choices']))}")
     # Written so that NaN, which compares false with everything, is refused too.
     if "least" in rules and not (rules["least"] <= value <= rules.get("most", float("1e300"))):
         most = f" to {rules['most']}" if "most" in rules else " or more"
@@ -227,7 +231,7 @@ def _convert(name: str, kind: str, raw: Any) -> Any:
     if kind.startswith("tuple"):
         parts = raw.split(",") if isinstance(raw, str) else list(raw)
         return tuple(part.strip() for part in parts if part.strip())
-    if name == "kafka":
+    if name in PROPERTIES:
         return _one_spelling(_properties(raw))
     if not isinstance(raw, str):
         raise TypeError(raw)

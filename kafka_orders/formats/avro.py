@@ -4,43 +4,47 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import fastavro
 
 from kafka_orders.domain.errors import DecodeError, SettingsError
 from kafka_orders.domain.order import Contract, Read
+from kafka_orders.formats.avro_guard import refuse_dangerous
+from kafka_orders.formats.base import Kind, Record, refuse_large, refuse_large_schema
 from kafka_orders.formats.flat import compile_flat, compile_reader
 from kafka_orders.formats.flat_encode import Encode, compile_encoder
 
-Record = dict[str, Any]
 Decoder = Callable[[bytes], Record]
 
 
 class AvroFormat:
     """One Avro schema, parsed once; records travel without a schema id."""
 
+    kind: Kind = "avro"
+
     def __init__(self, schema: str | bytes | Mapping[str, Any]) -> None:
         """Parse the schema.
 
         Raises:
-            SettingsError: it is not JSON, or not an Avro schema.
+            SettingsError: it is not JSON, not an Avro schema, or one that may crash its readers.
         """
-        try:
-            plain: dict[str, Any] = json.loads(schema) if isinstance(schema, str | bytes) else dict(schema)
-            self._schema = fastavro.parse_schema(plain)
-        except (ValueError, KeyError, TypeError, fastavro.schema.SchemaParseException) as error:
-            raise SettingsError(f"the Avro schema cannot be used: {error}") from error
-        #: Names of a record's fields; empty for other schemas.
-        self.fields = tuple(str(one["name"]) for one in plain.get("fields", ())) if type(plain) is dict else ()
+        plain, self._schema, self._reads = _parsed(schema)
+        #: The schema as a registry takes it.
+        self.text = json.dumps(plain)
+        self.name = str(fastavro.schema.fullname(plain)) if isinstance(plain, dict) and "name" in plain else ""
+        #: Names of a record's fields, those of records inside with a dotted path; empty for other schemas.
+        self.fields = tuple(_paths(plain))
         #: bytes -> record; raises DecodeError. Flat records take the compiled path (``flat.py``).
         self.decode: Decoder = compile_flat(plain, self.decode_any) or self.decode_any
         #: record -> bytes; raises ValueError where the record does not fit the schema. Compiled likewise.
         self.encode: Encode = compile_encoder(plain, self.encode_any) or self.encode_any
         self._plain = plain
+        #: Records are written by the schema they are read by.
+        self.is_own = True
 
     def decode_any(self, payload: bytes) -> Record:
         """Decode any record with fastavro, the reference.
@@ -48,9 +52,33 @@ class AvroFormat:
         Raises:
             DecodeError: the bytes are cut short, go on after the record, or are not of this schema.
         """
+        return self._read(payload, self._reads, None)
+
+    def resolving(self, writer: str, named: Mapping[str, str] | None = None) -> AvroFormat:
+        """Return this format for records of an older or newer writer, by Avro's rules of schema resolution.
+
+        Args:
+            writer: the writer's schema.
+            named: schemas of the types that it names without having them, by these names.
+
+        Raises:
+            SettingsError: the writer's schema cannot be used.
+        """
+        other = AvroFormat(whole(writer, named) if named else writer)
+        if other._plain == self._plain:
+            return self
+        # What is written goes out as it came in, by the writer's schema.
+        other.fields, theirs = self.fields, other._reads
+        other.decode = lambda payload: self._read(payload, theirs, self._reads)
+        other.is_own = False
+        return other
+
+    @staticmethod
+    def _read(payload: bytes, writer: Any, reader: Any) -> Record:
+        refuse_large(payload)
         stream = io.BytesIO(payload)
         try:
-            record = fastavro.schemaless_reader(stream, self._schema, None)
+            record = fastavro.schemaless_reader(stream, writer, reader)
         except Exception as error:  # fastavro raises a dozen kinds for corrupt bytes; all mean the same here
             raise DecodeError(
                 f"not a record of the schema: {type(error).__name__} at byte {stream.tell()}"
@@ -62,7 +90,7 @@ class AvroFormat:
     def reader(self, contract: Contract) -> Read:
         """Return decoder and validator for records under ``contract``, in one where the schema allows it."""
         apart = contract.reader(self.decode)
-        return compile_reader(self._plain, contract, apart) or apart
+        return (compile_reader(self._plain, contract, apart) if self.is_own else None) or apart
 
     def encode_any(self, record: Mapping[str, Any]) -> bytes:
         """Encode any record with fastavro, the reference.
@@ -78,18 +106,74 @@ class AvroFormat:
         return stream.getvalue()
 
 
-def format_of(schema_file: str) -> AvroFormat:
-    """Return the format of a schema file; the order contract's where none is named.
+def _parsed(schema: str | bytes | Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Return a schema as JSON, and as fastavro takes it to write and to read."""
+    try:
+        refuse_large_schema(schema if isinstance(schema, str) else str(schema))
+        plain = json.loads(schema) if isinstance(schema, str | bytes) else dict(schema)
+        parsed = fastavro.parse_schema(plain)
+    except (ValueError, KeyError, TypeError, RecursionError, fastavro.schema.SchemaParseException) as error:
+        raise SettingsError(f"the Avro schema cannot be used: {error}") from error
+    refuse_dangerous(plain)
+    return plain, parsed, fastavro.parse_schema(_bounded(plain))
+
+
+def whole(text: str, named: Mapping[str, str]) -> str:
+    """Return a schema with the types in it that it only names.
 
     Raises:
-        SettingsError: the file cannot be read, or is no Avro schema.
+        SettingsError: one of the texts is not JSON.
     """
-    if not schema_file:
-        return order_format()
+    missing = dict(named)
+
+    def filled(one: Any) -> Any:
+        if isinstance(one, str) and one in missing:
+            return filled(json.loads(missing.pop(one)))  # from its second place on it is known by name
+        if isinstance(one, list):
+            return [filled(each) for each in one]
+        return (
+            {key: filled(each) if key in _INNER else each for key, each in one.items()}
+            if type(one) is dict
+            else one
+        )
+
     try:
-        return AvroFormat(Path(schema_file).read_bytes())
-    except OSError as error:
-        raise SettingsError(f"schema = {schema_file!r} cannot be read: {error.strerror or error}") from error
+        return json.dumps(filled(json.loads(text)))
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"the Avro schema cannot be used: {error}") from error
+
+
+def _bounded(plain: Any) -> Any:
+    """Return a schema whose decimals are read by :func:`_decimal`."""
+    if isinstance(plain, list):
+        return [_bounded(one) for one in plain]
+    if not isinstance(plain, dict):
+        return plain
+    changed = {name: _bounded(one) if name in _INNER else one for name, one in plain.items()}
+    return {**changed, "logicalType": _DECIMAL} if plain.get("logicalType") == "decimal" else changed
+
+
+def _decimal(unscaled: bytes, writer: Any = None, _reader: Any = None) -> Decimal:
+    if len(unscaled) > _DECIMAL_BYTES:
+        raise ValueError(f"a decimal number of {len(unscaled)} bytes")
+    return Decimal(int.from_bytes(unscaled, "big", signed=True)).scaleb(-writer.get("scale", 0))
+
+
+# fastavro's own reader takes 86 s for a megabyte of digits (measured), so decimals have a type of our own while
+# they are read; other users of fastavro in this process keep theirs.
+_DECIMAL, _DECIMAL_BYTES = "kafka-orders-decimal", 64
+_INNER = {"type", "fields", "items", "values"}
+fastavro.read.LOGICAL_READERS[f"bytes-{_DECIMAL}"] = _decimal
+fastavro.read.LOGICAL_READERS[f"fixed-{_DECIMAL}"] = _decimal
+
+
+def _paths(plain: Any, before: str = "") -> Iterator[str]:
+    """Yield names of fields; a record that may be null is looked into, too."""
+    if isinstance(plain, list):
+        plain = next((one for one in plain if one != "null"), None)
+    for one in plain.get("fields", ()) if isinstance(plain, dict) else ():
+        yield f"{before}{one['name']}"
+        yield from _paths(one["type"], f"{before}{one['name']}.")
 
 
 def order_format() -> AvroFormat:

@@ -25,8 +25,8 @@ def encode(record):
 #: Of each kind: how a value is written, and what its class has to be where it may be null.
 _KINDS = {
     "string": ("_SIZES[len(text := {v}.encode())] + text", "str"),
-    "int": ("_zigzag({v}, 31)", "int"),
-    "long": ("_zigzag({v}, 63)", "int"),
+    "int": ("zigzag({v}, 31)", "int"),
+    "long": ("zigzag({v}, 63)", "int"),
     "float": ("_FLOAT.pack({v})", "float"),
     "double": ("_DOUBLE.pack({v})", "float"),
     "boolean": ("(b'\\1' if {v} else b'\\0')", "bool"),
@@ -40,7 +40,7 @@ def compile_encoder(schema: Mapping[str, Any] | Any, reference: Encode) -> Encod
     fields = fields_of(schema)
     if not fields:
         return None
-    names = {f"written{one.n}": {each: _zigzag(at, 31) for at, each in enumerate(one.symbols)} for one in fields}
+    names = {f"written{one.n}": {each: zigzag(at, 31) for at, each in enumerate(one.symbols)} for one in fields}
     source = _ENCODE.format(parts=", ".join(map(_part, fields)))
     title = f"<flat encoder of {schema['name']}>"
     return cast("Encode", run(title, source, globals() | names | {"reference": reference})["encode"])
@@ -57,7 +57,7 @@ def _part(field: Field) -> str:
     return f"{bytes([field.null])!r} if (v := {value}) is None else {some}"
 
 
-def _zigzag(number: int, bits: int) -> bytes:
+def zigzag(number: int, bits: int) -> bytes:
     """Write a number of so many bits and a sign."""
     if not -1 << bits <= number < 1 << bits:
         raise OverflowError
@@ -70,4 +70,4 @@ def _zigzag(number: int, bits: int) -> bytes:
 
 
 #: The lengths of strings that are not unusually long.
-_SIZES = [_zigzag(size, 31) for size in range(1024)]
+_SIZES = [zigzag(size, 31) for size in range(1024)]

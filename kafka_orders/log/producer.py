@@ -23,10 +23,6 @@ class Report(NamedTuple):
     error: str | None
 
 
-#: Sends a record's value and key to a topic; what the broker says of it is told later.
-Send = Callable[[str, bytes, bytes, Callable[[Report], None]], None]
-
-
 class Copy(NamedTuple):
     """A record to send as it is; partition -1: by its key, time 0: now."""
 
@@ -37,15 +33,15 @@ class Copy(NamedTuple):
     timestamp_ms: int = 0
 
 
+#: Sends a record to a topic; what the broker says of it is told later.
+Send = Callable[[str, Copy, Callable[[Report], None]], None]
+
+
 class PlainProducer:
     """Sends records and passes on every delivery report."""
 
     def __init__(self, connection: Connection) -> None:
         self._producer = made(Producer, connection.plain_producer())
-
-    def send(self, topic: str, value: bytes, key: bytes, told: Callable[[Report], None]) -> None:
-        """Send one record, its partition by its key; waits while the client's queue is full."""
-        self.put(topic, Copy(key, value), told)
 
     def put(self, topic: str, copy: Copy, told: Callable[[Report], None]) -> None:
         """Send one record as it is given; waits while the client's queue is full."""

@@ -19,8 +19,8 @@ from kafka_orders.log.transaction import Offset
 #: Orders of a batch kept for showing; the rest is only counted.
 SAMPLE = 20
 
-#: Key of the order and what its handler returned, for the output topic; with headers where it is traced.
-Result = tuple[bytes | None, bytes] | tuple[bytes | None, bytes, Headers]
+#: Key of the order and what its handler returned, for the output topic; its headers tell its format and its trace.
+Result = tuple[bytes | None, bytes, Headers]
 
 
 class Counted(NamedTuple):
@@ -78,6 +78,8 @@ class Batch:
     sample: list[Counted] = field(default_factory=list)
     #: The record that was handled last.
     latest: tuple[Slot, int] | None = None
+    #: Why a record cannot be read now, which is not its fault; the batch is dropped then.
+    away: str = ""
     #: Time that decoding and handling took.
     busy_seconds: float = 0.0
 

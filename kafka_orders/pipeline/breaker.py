@@ -7,6 +7,8 @@ so it stays in its group, and after a pause that doubles it tries again: by the 
 records. One of them that does not fail temporarily says that the dependency is back: the batch is committed as any
 other.
 
+It opens, too, where orders cannot be read since the schema registry is away, whatever is set; retry's as well.
+
 Main goes by both, retry by a declared probe alone: what it reads has failed before, be there an outage or not.
 
 A few bad records must not stop a pipeline for good where nothing else arrives: after eight probes with fewer than
@@ -45,6 +47,7 @@ class Breaker:
     why: str = ""
     probes: int = 0
     opened_at: float = 0.0
+    _is_unread: bool = False
     _next: float = 0.0
     _asked: float = float("-inf")
     #: Of the latest batches: records, temporary failures, some of their keys.
@@ -61,7 +64,7 @@ class Breaker:
             return False
         if now < self._next:
             return True
-        if self.probe is None:
+        if self.probe is None or self._is_unread:
             return False
         if failed := self._ask():
             self._failed(now, f"its probe fails: {failed}")
@@ -71,6 +74,11 @@ class Breaker:
 
     def refuses(self, batch: Batch, now: float) -> bool:
         """Say whether a batch must not be committed; opens and closes by it."""
+        if batch.away:
+            self._cannot_read(batch.away, now)
+            return True
+        if self._is_unread:  # they can be read again; what becomes of them is judged as ever
+            self.why, self._is_unread = "", False
         if not (self.share or self.probe):
             return False
         temporary = [one for one in batch.routed() if self._is_temporary(one)]
@@ -82,6 +90,14 @@ class Breaker:
             self._next = now + FIRST_PAUSE
             self._window.clear()
         return bool(why)
+
+    def _cannot_read(self, why: str, now: float) -> None:
+        """Open, whatever the share is, until orders can be read again: nothing can be known of them."""
+        if self._is_unread:
+            return self._failed(now, why)
+        self.why, self.probes, self.opened_at, self._is_unread = why, 0, now, True
+        self._next = now + FIRST_PAUSE
+        return None
 
     def _is_temporary(self, one: Routed) -> bool:
         """One that is dead after all its retries was; of what kind its last error is, is not known here."""

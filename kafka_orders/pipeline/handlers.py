@@ -11,11 +11,13 @@ from concurrent.futures import Future
 from typing import Any, NoReturn
 
 from kafka_orders.domain.errors import PermanentError, SettingsError
+from kafka_orders.domain.headers import Headers
+from kafka_orders.domain.order import field_of
 from kafka_orders.pipeline.desk import Meta
 
 #: ``handler(order)`` or ``handler(order, meta)``; plain or async. It returns if all is well, or raises.
 Handler = Callable[..., Any]
-Encode = Callable[[dict[str, Any]], bytes]
+Encode = Callable[[Mapping[str, Any]], bytes]
 
 #: What says nothing, and has run for sure.
 _PLAIN = frozenset({dict, bytes, str, bool, int, float, list, tuple})
@@ -83,7 +85,7 @@ def failing_for(products: tuple[str, ...], group_by: str, handler: Handler) -> H
         return handler
 
     def simulated(order: dict[str, Any]) -> Any:
-        if order[group_by] in products:
+        if field_of(order, group_by) in products:
             fail_temporarily()
         return handler(order)
 
@@ -99,17 +101,14 @@ def accept(order: dict[str, Any]) -> None:
     """Accept every valid order: the handler where none is given, so validation alone decides."""
 
 
-def unencodable(record: dict[str, Any]) -> bytes:
-    """Refuse a dict where the app has a ``decode`` of its own and no ``encode``."""
-    raise PermanentError(f"nothing encodes the handler's result {record!r:.80}: return bytes, or give encode=")
-
-
 class Results:
     """What handlers return: awaited where it has to be, encoded where there is an output topic."""
 
-    def __init__(self, encode: Encode | None = None) -> None:
-        """``encode`` is given where there is an output topic."""
+    def __init__(self, encode: Encode | None = None, headers: Headers | None = None) -> None:
+        """``encode`` is given where there is an output topic; ``headers`` tell of its results' format."""
         self._encode = encode
+        #: What every result's record says.
+        self.headers = headers or []
         self._runner = asyncio.Runner()
         #: Most bytes of a result.
         self.most_bytes = sys.maxsize

@@ -8,23 +8,32 @@ from time import perf_counter
 from typing import Any
 
 from kafka_orders.domain import headers
-from kafka_orders.domain.errors import InvalidOrderError
+from kafka_orders.domain.errors import InvalidOrderError, OutageError
 from kafka_orders.domain.fingerprint import Stage
 from kafka_orders.domain.order import Read
+from kafka_orders.formats.codec import ReadTold
 from kafka_orders.log.message import Message, headers_of, offset_of, origin_of, slot_of
 from kafka_orders.pipeline.alarm import Alarm
 from kafka_orders.pipeline.batch import SAMPLE, Batch, Counted, SlotBatch
 from kafka_orders.pipeline.desk import Desk
 from kafka_orders.pipeline.handlers import Results
 
-Decode = Callable[[bytes], dict[str, Any]]
-
 
 class Handling:
     """Turns records into outcomes inside a batch; knows neither commits nor topics."""
 
-    def __init__(self, read: Read, handler: Callable[[Any], Any], desk: Desk, results: Results) -> None:
+    def __init__(
+        self,
+        read: Read,
+        handler: Callable[[Any], Any],
+        desk: Desk,
+        results: Results,
+        *,
+        told: ReadTold | None = None,
+    ) -> None:
+        """``told`` reads records that have headers, in place of ``read``, where these may tell the format."""
         self._read, self._handler, self._desk, self._results = read, handler, desk, results
+        self._told: ReadTold = told or (lambda payload, _headers: read(payload))
 
     def handle(self, messages: list[Message], batch: Batch, alarm: Alarm) -> int:
         """Handle records into ``batch`` until ``alarm`` rings, one at least; return how many.
@@ -40,7 +49,9 @@ class Handling:
             part = batch.part(slot, offset_of(records[0]))
             if part.came_ms < 0:
                 self._date(part, records[0])
-            handled = self._run(records, part, batch.sample, alarm)
+            handled = self._run(records, part, batch, alarm)
+            if batch.away:
+                break
             last = offset_of(records[handled - 1])
             part.next_offset, batch.latest = last + 1, (slot, last)
             if self._desk.source_is_retry:
@@ -64,9 +75,10 @@ class Handling:
         replays = (headers.replay_of(headers_of(one)) for one in records if id(one) not in failed)
         part.resolved += filter(None, replays)
 
-    def _run(self, records: list[Message], part: SlotBatch, sample: list[Counted], alarm: Alarm) -> int:
-        desk, values, routed = self._desk, part.values, part.routed
-        read, handler, finish = self._read, self._handler, self._results.take
+    # In one piece: a call per record costs as much as all these branches.
+    def _run(self, records: list[Message], part: SlotBatch, batch: Batch, alarm: Alarm) -> int:  # noqa: C901, PLR0912
+        desk, values, routed, sample = self._desk, part.values, part.routed, batch.sample
+        read, told, handler, results = self._read, self._told, self._handler, self._results
         room = SAMPLE - len(sample)
         for message in records:
             if (payload := message.value()) is None:
@@ -75,13 +87,19 @@ class Handling:
             desk.message = message  # before it is read: what an app's own decoder sends is this record too
             order = None
             try:
-                order, product, value = read(payload)
+                if (held := message.headers()) is None:
+                    order, product, value = read(payload)
+                else:
+                    order, product, value = told(payload, held)  # type: ignore[arg-type]  # a list, as consumed
                 result = handler(order)
                 if result is not None:
-                    result = finish(result)
+                    result = results.take(result)
             except BaseException as error:  # a handler may raise anything, sys.exit() included; none is ours
-                unread: Stage = "validate" if isinstance(error, InvalidOrderError) else "decode"
-                routed.append(desk.failed(message, error, unread if order is None else "process"))
+                stage = "process" if order is not None else _stage(error)
+                if stage is None:
+                    batch.away = str(error)  # not the fault of this record, nor of those before it: none is routed
+                    return 0
+                routed.append(desk.failed(message, error, stage))
             else:
                 if desk.routed is not None:
                     routed.append(desk.take())
@@ -91,7 +109,14 @@ class Handling:
                         room -= 1
                         sample.append(Counted(order, product, value))
                     if result is not None:
-                        part.results.append((message.key(), result))
+                        part.results.append((message.key(), result, results.headers))
             if alarm.rung:
                 return records.index(message) + 1
         return len(records)
+
+
+def _stage(error: BaseException) -> Stage | None:
+    """Return where a record failed that was not read; None where that is not its own fault."""
+    if isinstance(error, OutageError):
+        return None
+    return "validate" if isinstance(error, InvalidOrderError) else "decode"

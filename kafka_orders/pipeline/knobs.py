@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kafka_orders.domain.order import field_text
 from kafka_orders.pipeline.handlers import fail_temporarily
 
 _LOOK_SECONDS = 0.25
@@ -60,7 +61,7 @@ class Knobs:
             held = self.now()
             if held.slow_ms:
                 time.sleep(held.slow_ms / 1000)
-            share = held.fails.get(str(order.get(group_by)), 0.0) if held.fails else 0.0
+            share = held.fails.get(field_text(order, group_by) or "", 0.0) if held.fails else 0.0
             if share and random.random() < share:  # noqa: S311  no secret
                 fail_temporarily()
             return handler(order)

@@ -10,10 +10,11 @@ from functools import partial
 from typing import Any
 
 from kafka_orders.domain.settings import Settings
-from kafka_orders.log.producer import PlainProducer, Report
+from kafka_orders.formats.codec import AnyCodec
+from kafka_orders.log.producer import Copy, PlainProducer, Report
 from kafka_orders.pipeline import tracing
 from kafka_orders.pipeline.knobs import Knobs
-from kafka_orders.pipeline.startup import reach
+from kafka_orders.pipeline.startup import await_outage, reach
 from kafka_orders.pipeline.stop import Stop
 
 PRODUCTS = ("Item1", "Item2", "Item3", "Item4", "Item5")
@@ -45,7 +46,7 @@ class Produced:
 
 def produce(
     settings: Settings,
-    encode: Callable[[Order], bytes],
+    codec: AnyCodec,
     told: Callable[[Order, Report], None],
     say: Callable[[str], None],
     stop: Stop,
@@ -56,6 +57,7 @@ def produce(
         NoBrokerError: no broker at the start.
     """
     cluster = reach(settings, stop, say, needed=[settings.topic])
+    encode, headers = await_outage(lambda: codec.writes(settings.topic), stop, say)
     done = Produced()
 
     def heard(order: Order, report: Report) -> None:
@@ -72,7 +74,7 @@ def produce(
         if not pace.await_turn(producer, stop):
             break
         key = order["orderId"].encode()
-        send(settings.topic, encode(order), key, partial(heard, order))
+        send(settings.topic, Copy(key, encode(order), headers), partial(heard, order))
         done.sent += 1
     producer.finish(say)
     return done

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from kafka_orders.domain.brokertime import BrokerTime
-from kafka_orders.domain.order import Contract, Read
+from kafka_orders.domain.order import Contract, Decode
 from kafka_orders.domain.settings import Settings
+from kafka_orders.formats.codec import AnyCodec
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.consumer import GroupConsumer
 from kafka_orders.log.patience import Patience
@@ -22,8 +23,8 @@ from kafka_orders.pipeline.batch import BatchLimit
 from kafka_orders.pipeline.breaker import Breaker, Probe
 from kafka_orders.pipeline.busy import watched
 from kafka_orders.pipeline.desk import Desk, SendToDlq, SendToRetry, send_to_dlq, send_to_retry
-from kafka_orders.pipeline.handlers import Encode, Handler, Results, called_with, checked, failing_for, unencodable
-from kafka_orders.pipeline.handling import Decode, Handling
+from kafka_orders.pipeline.handlers import Handler, Results, called_with, checked, failing_for
+from kafka_orders.pipeline.handling import Handling
 from kafka_orders.pipeline.heap import settled_heap
 from kafka_orders.pipeline.instance import Identity
 from kafka_orders.pipeline.knobs import Knobs
@@ -31,7 +32,7 @@ from kafka_orders.pipeline.reload import SourceWatch
 from kafka_orders.pipeline.repair import Repair
 from kafka_orders.pipeline.routing import Router
 from kafka_orders.pipeline.source import DelayedSource, Source
-from kafka_orders.pipeline.startup import Cluster, reach
+from kafka_orders.pipeline.startup import Cluster, await_outage, reach
 from kafka_orders.pipeline.state import Restorer, State
 from kafka_orders.pipeline.stop import Stop
 from kafka_orders.pipeline.story import Observer, Story
@@ -45,20 +46,22 @@ RoleName = Literal["main", "retry"]
 class Job:
     """What a worker does with each order, apart from Kafka.
 
-    ``encode`` turns what the handler returns into the output topic's bytes; ``temporary`` are more classes
-    of errors that are tried again; ``probe`` fails while what the handler needs is away; ``reader`` compiles
-    decoding and validation into one function, where the format can do that.
+    ``codec`` reads orders, and writes what the handler returns for the output topic; ``temporary`` are more
+    classes of errors that are tried again; ``probe`` fails while what the handler needs is away.
     """
 
-    decode: Decode
+    codec: AnyCodec
     handler: Handler
     contract: Contract = field(default_factory=Contract)
     to_retry: SendToRetry = send_to_retry
     to_dlq: SendToDlq = send_to_dlq
-    encode: Encode | None = None
     temporary: tuple[type[BaseException], ...] = ()
     probe: Probe | None = None
-    reader: Callable[[Contract], Read] | None = None
+
+    @property
+    def decode(self) -> Decode:
+        """What reads an order; raises where the bytes are none, and OutageError where that cannot be known now."""
+        return self.codec.decode
 
     def handling(
         self, settings: Settings, role: RoleName, made: Callable[..., Handling] = Handling
@@ -70,6 +73,7 @@ class Job:
 
         Raises:
             SettingsError: the handler cannot be called with an order.
+            OutageError: there is an output topic, and the schema registry does not answer.
         """
         policy = replace(settings.policy, temporary=settings.policy.temporary + self.temporary)
         desk = Desk(policy, source_is_retry=role == "retry", to_retry=self.to_retry, to_dlq=self.to_dlq)
@@ -77,9 +81,9 @@ class Job:
         failing = failing_for(settings.fail, self.contract.group_by, called)
         if settings.knobs:
             failing = Knobs(settings.knobs).before(self.contract.group_by, failing)
-        results = Results((self.encode or unencodable) if settings.output_topic else None)
-        read = self.reader(self.contract) if self.reader else self.contract.reader(self.decode)
-        return made(read, failing, desk, results), desk, results
+        results = Results(*self.codec.writes(settings.output_topic)) if settings.output_topic else Results()
+        reads = self.codec.reads(self.contract)
+        return made(reads.plain, failing, desk, results, told=reads.told), desk, results
 
 
 def run_role(
@@ -91,7 +95,8 @@ def run_role(
         KafkaOrdersError: see its exit code; nothing that was not committed counts.
     """
     story = story or Story(role)
-    handling, desk, results = job.handling(settings, role, tracing.handling(_group(role, settings)))
+    made = tracing.handling(_group(role, settings))
+    handling, desk, results = await_outage(lambda: job.handling(settings, role, made), stop, story.waiting)
     written = (settings.retry_topic, settings.dlq_topic, settings.averages_topic, settings.output_topic)
     cluster = reach(settings, stop, story.waiting, needed=[_topic(role, settings), *written])
     results.most_bytes = cluster.most_result_bytes

@@ -25,11 +25,12 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from kafka_orders.domain.headers import Headers, trace_of
 from kafka_orders.domain.order import Read
+from kafka_orders.formats.codec import ReadTold
 from kafka_orders.log.message import Message, headers_of, offset_of, slot_of
 from kafka_orders.log.producer import Copy, PlainProducer, Report, Send
 from kafka_orders.pipeline import conventions as names
 from kafka_orders.pipeline.alarm import Alarm
-from kafka_orders.pipeline.batch import Counted, SlotBatch
+from kafka_orders.pipeline.batch import Batch, SlotBatch
 from kafka_orders.pipeline.desk import Desk
 from kafka_orders.pipeline.handlers import Results
 from kafka_orders.pipeline.handling import Handling
@@ -49,22 +50,23 @@ class TracedHandling(Handling):
         *,
         tracer: Tracer,
         group: str,
+        told: ReadTold | None = None,
     ) -> None:
-        super().__init__(read, _in_its_span(handler), desk, results)
+        super().__init__(read, _in_its_span(handler), desk, results, told=told)
         self._tracer, self._group = tracer, group
 
-    def _run(self, records: list[Message], part: SlotBatch, sample: list[Counted], alarm: Alarm) -> int:
+    def _run(self, records: list[Message], part: SlotBatch, batch: Batch, alarm: Alarm) -> int:
         for done, message in enumerate(records, 1):
             failures, results = len(part.routed), len(part.results)
             with use_span(
                 self._span(message), True, record_exception=False, set_status_on_exception=False
             ) as span:
-                super()._run([message], part, sample, alarm)
+                super()._run([message], part, batch, alarm)
                 if len(part.routed) > failures:
                     _fail(span, part.routed[-1].failure.fqcn)
                 if len(part.results) > results:
-                    part.results[-1] = (*part.results[-1][:2], _told(span))
-            if alarm.rung:
+                    part.results[-1] = (*part.results[-1][:2], [*part.results[-1][2], *_told(span)])
+            if alarm.rung or batch.away:
                 return done
         return len(records)
 
@@ -88,12 +90,12 @@ class TracedHandling(Handling):
 
 
 def traced_send(producer: PlainProducer, tracer: Tracer) -> Send:
-    """Return :meth:`PlainProducer.send` with a span for each order, which its headers tell.
+    """Return :meth:`PlainProducer.put` with a span for each order, which its headers tell.
 
     It ends when the broker has told of the order.
     """
 
-    def send(topic: str, value: bytes, key: bytes, told: Callable[[Report], None]) -> None:
+    def send(topic: str, copy: Copy, told: Callable[[Report], None]) -> None:
         kind, about = SpanKind.PRODUCER, _about(names.SEND, topic)
         span = tracer.start_span(f"{names.SEND} {topic}", kind=kind, attributes=about)
 
@@ -106,7 +108,7 @@ def traced_send(producer: PlainProducer, tracer: Tracer) -> Send:
             span.end()
             told(report)
 
-        producer.put(topic, Copy(key, value, _told(span)), reported)
+        producer.put(topic, copy._replace(headers=[*copy.headers, *_told(span)]), reported)
 
     return send
 

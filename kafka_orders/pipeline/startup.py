@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
-from kafka_orders.domain.errors import BrokerError, NoBrokerError
-from kafka_orders.domain.settings import Settings, refuse_readable_secret
+from kafka_orders.domain.errors import BrokerError, NoBrokerError, OutageError
+from kafka_orders.domain.secrets import refuse_readable_secret
+from kafka_orders.domain.settings import Settings
 from kafka_orders.log import topics
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.clients import Connection
 from kafka_orders.log.errors import unreached
-from kafka_orders.log.patience import Patience
+from kafka_orders.log.patience import Patience, StopRequested
 from kafka_orders.log.probe import await_broker
 from kafka_orders.log.reader import Reader
+from kafka_orders.pipeline.stop import Stop
 
 #: A role that has never reached a broker gives up after this many seconds; later it waits without limit.
 FIRST_CONTACT_SECONDS = 15.0
+#: Between two questions to what does not answer.
+OUTAGE_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
 def connection_of(settings: Settings) -> Connection:
@@ -67,6 +74,25 @@ def reach(
     except BrokerError:
         complaints = ["this user may not read topic settings (DescribeConfigs), so they are not checked"]
     return Cluster(connection, counts, complaints, topics.most_result_bytes(admin, settings.output_topic))
+
+
+def await_outage(ask: Callable[[], T], stop: Stop, say: Callable[[str], None]) -> T:
+    """Return what is asked for, once what it needs answers: a role that starts in an outage waits, and says so.
+
+    Raises:
+        StopRequested: a stop was asked for meanwhile.
+    """
+    told = ""
+    while True:
+        try:
+            return ask()
+        except OutageError as away:
+            if str(away) != told:
+                told = str(away)
+                say(told)
+        stop.pause(OUTAGE_SECONDS)
+        if stop.requested:
+            raise StopRequested
 
 
 def contact(settings: Settings, patience: Patience | None = None) -> None:

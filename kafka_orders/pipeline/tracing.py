@@ -29,7 +29,7 @@ def sending(producer: PlainProducer) -> Send:
     """Return what orders are sent with: the producer's own method, or one that makes a span for each."""
     tracer = _tracer()
     if tracer is None:
-        return producer.send
+        return producer.put
     send: Send = _spans().traced_send(producer, tracer)
     return send
 

@@ -205,7 +205,7 @@ class Worker:
                 self.alarm.set(age)
             handled = self.handling.handle(messages, self.batch, self.alarm)
             self.source.put_back(messages[handled:])
-            if self.alarm.rung:
+            if self.alarm.rung or self.batch.away:
                 break  # a slow handler commits what it has: one order is a batch, where need be
         if self.source.wants_time and not self.batch.slots:
             self._learn_time()

@@ -13,8 +13,8 @@ from heapq import heappush, heapreplace
 
 from kafka_orders.deadletters.groups import MOST_DISTINCT, Group, looks_like
 from kafka_orders.deadletters.letters import Letter
-from kafka_orders.deadletters.selection import Decode
 from kafka_orders.deadletters.watch import printable
+from kafka_orders.domain.order import Decode
 from kafka_orders.domain.standing import OPEN, STATUSES, LetterId, Note, Standing
 from kafka_orders.report.model import Failure, Kind, LetterGroup, Letters
 

@@ -8,8 +8,8 @@ import time
 from contextlib import ExitStack
 from dataclasses import replace
 
-from kafka_orders.deadletters.selection import Decode
 from kafka_orders.domain.errors import KafkaOrdersError
+from kafka_orders.domain.order import Decode
 from kafka_orders.domain.settings import Settings
 from kafka_orders.report.model import Report
 from kafka_orders.report.reporter import Reporter, reporting

@@ -19,8 +19,8 @@ from dataclasses import replace
 from kafka_orders.deadletters.book import Book
 from kafka_orders.deadletters.dialects import ALL
 from kafka_orders.deadletters.letters import Letter
-from kafka_orders.deadletters.selection import Decode
 from kafka_orders.domain import headers
+from kafka_orders.domain.order import Decode
 from kafka_orders.domain.records import Slot, parse_key
 from kafka_orders.domain.recovery import Bounds, unread
 from kafka_orders.domain.settings import Settings

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kafka_orders.domain.errors import KafkaOrdersError
 from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import codec_of
 from kafka_orders.local import Cluster
 from kafka_orders.pipeline import upkeep
 from kafka_orders.pipeline.produce import produce
@@ -99,7 +99,8 @@ class Demo:
     def _produce(self, roles: Troupe, stop: Stop) -> None:
         rate = self.orders / _PRODUCE_SECONDS
         half = self.orders // 2
-        self._step(3, f"{self.orders} random orders are sent as Avro, seed {self.settings.seed}")
+        form = codec_of(self.settings).own.kind.title()
+        self._step(3, f"{self.orders} random orders are sent as {form}, seed {self.settings.seed}")
         first = replace(self.settings, count=half, rate=rate)
         self._send(first, stop)
         roles.check()
@@ -110,7 +111,7 @@ class Demo:
         self._send(replace(first, count=self.orders - half, seed=seed), stop)
 
     def _send(self, settings: Settings, stop: Stop) -> None:
-        done = produce(settings, order_format().encode, lambda _order, _report: None, self.say, stop)
+        done = produce(settings, codec_of(self.settings), lambda _order, _report: None, self.say, stop)
         if done.acknowledged < settings.count:
             raise KafkaOrdersError(f"only {done.acknowledged} of {settings.count} orders were acknowledged")
 
@@ -119,13 +120,13 @@ class Demo:
         deadline = time.monotonic() + _DRAIN_SECONDS
         before = (-1, -1)
         while True:
-            verdict = verify(self.settings, order_format().decode, deep=False)
+            verdict = verify(self.settings, codec_of(self.settings).decode, deep=False)
             now = (verdict.waiting, verdict.dead)
             if now != before:
                 self.write(f"   {verdict.counted} counted, {verdict.waiting} waiting, {verdict.dead} dead")
                 before = now
             if not verdict.waiting and not verdict.unread:
-                return verify(self.settings, order_format().decode, deep=True)
+                return verify(self.settings, codec_of(self.settings).decode, deep=True)
             roles.check()
             if stop.requested:
                 raise KafkaOrdersError("interrupted; nothing is lost")

@@ -11,14 +11,13 @@ on records at or beyond ``next_offset`` and are left aside. No two partitions ne
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from kafka_orders.domain.averages import EMPTY, Tally
 from kafka_orders.domain.errors import InvalidOrderError
-from kafka_orders.domain.headers import Link, next_hop
-from kafka_orders.domain.order import Contract
+from kafka_orders.domain.headers import NO_HEADERS, Headers, Link, next_hop
+from kafka_orders.domain.order import Contract, Decode
 from kafka_orders.domain.records import OUTCOMES, Progress, Slot
 
 #: Values summed at once: bounds the memory of an audit.
@@ -63,7 +62,7 @@ class Seen:
 class Audit:
     """Feed all links first, then the partitions, then their records; then ask for the findings."""
 
-    def __init__(self, decode: Callable[[bytes], Mapping[str, Any]] | None, contract: Contract) -> None:
+    def __init__(self, decode: Decode | None, contract: Contract) -> None:
         """``decode`` is given for a deep audit, which recomputes counts and sums."""
         self._decode, self._validate = decode, contract.validator()
         self.retries: Counter[Link] = Counter()
@@ -80,8 +79,11 @@ class Audit:
         """Tell of a source partition's state; what lies below ``log_start`` was removed by retention."""
         self.slots[slot] = Seen(progress, shards, log_start)
 
-    def record(self, slot: Slot, offset: int, link: Link, value: bytes | None) -> str:
-        """Tell of a record of a source partition; return what must have become of it, empty: not known yet."""
+    def record(self, slot: Slot, offset: int, link: Link, value: bytes | None, held: Headers = NO_HEADERS) -> str:
+        """Tell of a record of a source partition; return what must have become of it, empty: not known yet.
+
+        Its headers may tell its format.
+        """
         seen = self.slots[slot]
         was_retried = next_hop(link) in self.retries
         if offset >= seen.progress.next_offset:
@@ -101,14 +103,14 @@ class Audit:
             seen.skipped += 1
             return "skipped"
         seen.processed += 1
-        self._count(seen, link, value)
+        self._count(seen, link, value, held)
         return "processed"
 
-    def _count(self, seen: Seen, link: Link, value: bytes) -> None:
+    def _count(self, seen: Seen, link: Link, value: bytes, held: Headers) -> None:
         if self._decode is None:
             return
         try:
-            product, amount = self._validate(self._decode(value))
+            product, amount = self._validate(self._decode(value, held))
         except (ValueError, InvalidOrderError) as error:
             self._find(f"{_name(link)} was passed, is not dead, and cannot be counted: {error}")
         else:

@@ -6,11 +6,13 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from kafka_orders.deadletters.book import Book
 from kafka_orders.deadletters.queue import Queue
 from kafka_orders.deadletters.stats import expiring
 from kafka_orders.domain.errors import BrokerError, KafkaOrdersError, NoBrokerError
+from kafka_orders.domain.headers import Headers
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.settings import Settings
 from kafka_orders.log import diagnosis, topics
@@ -120,7 +122,7 @@ class _Examination:
         half = int(time.time() * 1000) - limit // 2
         yield from doctor.retention(logs, committed, self.admin.offsets_at(slots, half if limit > 0 else 0))
         book = Book(self.admin, self.reader, self.settings.dlq_status_topic)
-        letters = Queue(self.settings, self.settings.dlq_topic, lambda _: {}, self.admin, self.reader, book)
+        letters = Queue(self.settings, self.settings.dlq_topic, _unread, self.admin, self.reader, book)
         yield from doctor.expiring(expiring(letters, int(time.time() * 1000)), self.settings.dlq_topic)
 
     def _clock(self) -> Told:
@@ -131,3 +133,7 @@ class _Examination:
         slots = [one for found in self.slots.values() for one in found]
         held_back = diagnosis.held_back(self.admin, slots, _HELD_SECONDS)
         return doctor.transactions(held_back, self.settings.bootstrap_servers)
+
+
+def _unread(_value: bytes, _headers: Headers) -> dict[str, Any]:
+    return {}

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from kafka_orders.deadletters.book import Book
 from kafka_orders.domain import headers
 from kafka_orders.domain.errors import BrokerError
-from kafka_orders.domain.order import Contract
+from kafka_orders.domain.order import Contract, Decode
 from kafka_orders.domain.records import Progress, Slot
 from kafka_orders.domain.recovery import Bounds
 from kafka_orders.domain.settings import Settings
@@ -92,7 +91,7 @@ class Verdict:
 
 def verify(
     settings: Settings,
-    decode: Callable[[bytes], Mapping[str, Any]],
+    decode: Decode,
     *,
     deep: bool,
     contract: Contract | None = None,
@@ -178,7 +177,7 @@ class _Verification:
             if from_orders:
                 origins.record(slot, offset)
             link = (*slot, offset, 0, 0) if from_orders else link_of(message)
-            outcome = audit.record(slot, offset, link, message.value())
+            outcome = audit.record(slot, offset, link, message.value(), headers_of(message))
             if link[4]:
                 self.replays.handled(headers.replay_of(headers_of(message)), outcome)
 

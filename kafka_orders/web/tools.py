@@ -33,7 +33,6 @@ from kafka_orders.domain.errors import (
 )
 from kafka_orders.domain.settings import Settings
 from kafka_orders.domain.standing import JobRecord, LetterId
-from kafka_orders.formats.avro import format_of
 from kafka_orders.pipeline.roles import Job
 from kafka_orders.pipeline.stop import Stop
 from kafka_orders.web.running import Running
@@ -190,9 +189,8 @@ class Tools:
         Raises:
             SettingsError: an expression is none.
         """
-        form = format_of(self.settings.schema)
-        assignments = [parse(one, form.fields) for one in sets]
-        return Edit(form.decode, form.encode, self.job.contract.validator(), assignments, whole)
+        assignments = [parse(one, self.job.codec.fields) for one in sets]
+        return Edit(self.job.codec, self.job.contract.validator(), assignments, whole)
 
     def preview(self, wanted: Selection, work: Edit, options: Options) -> Preview:
         """Return what an edit would make of the letters that a replay would send."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.views.verify import verify
 from tests.support.pipeline import Pipeline
 from tests.support.waiting import eventually
@@ -26,7 +26,7 @@ def test_memory_is_bounded_on_a_backlog(line: Pipeline) -> None:
     def done() -> bool:
         nonlocal peak
         peak = max(peak, process.memory_info().rss)
-        told = verify(line.settings(), order_format().decode, deep=False)
+        told = verify(line.settings(), order_codec().decode, deep=False)
         return told.counted + told.waiting == BACKLOG
 
     eventually(done, 90, "all handled")

@@ -16,7 +16,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.local import Cluster
 from kafka_orders.views.verify import verify
 from tests.conftest import CACHE
@@ -25,7 +25,7 @@ from tests.support.surroundings import add_partitions, create_topic, delete_topi
 from tests.support.waiting import eventually
 from tests.support.witness import Journal, account, encode, read_all, shards
 
-DECODE = order_format().decode
+DECODE = order_codec().decode
 CONSUME = ("-m", "kafka_orders", "consume")
 NEW = {"value": encode({"orderId": "new", "product": "New", "price": 1.0}), "key": b"new"}
 

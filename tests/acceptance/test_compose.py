@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from kafka_orders.domain.errors import LocalKafkaError
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.views.verify import Verdict, verify
 from tests.conftest import CACHE
 from tests.support.compose import ZOOKEEPER_PATHS, Stack, kafka_properties, same, settings_seen
@@ -143,7 +143,7 @@ class Containers(Pipeline):
 
 def deep(line: Pipeline) -> Verdict:
     """Return what `verify --deep` finds."""
-    return verify(line.settings(), order_format().decode, deep=True)
+    return verify(line.settings(), order_codec().decode, deep=True)
 
 
 @pytest.mark.broker

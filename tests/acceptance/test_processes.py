@@ -8,7 +8,7 @@ import signal
 import psutil
 import pytest
 
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.views.verify import verify
 from tests.support.pipeline import Pipeline, Role
 from tests.support.waiting import eventually
@@ -22,7 +22,7 @@ def workers(role: Role) -> list[psutil.Process]:
 
 
 def counted(line: Pipeline) -> int:
-    return verify(line.settings(), order_format().decode, deep=False).counted
+    return verify(line.settings(), order_codec().decode, deep=False).counted
 
 
 def test_a_worker_that_dies_comes_back_and_all_stop_together(line: Pipeline) -> None:

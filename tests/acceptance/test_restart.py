@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.local import Cluster
 from kafka_orders.views.verify import verify
 from tests.conftest import CACHE
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.broker, pytest.mark.slow, pytest.mark.skipif(
     bool(os.environ.get("KAFKA_ORDERS_TEST_BOOTSTRAP")), reason="another Kafka was asked for"
 )]  # fmt: skip
 
-DECODE = order_format().decode
+DECODE = order_codec().decode
 
 
 def test_broker_and_roles_are_stopped_and_started_and_nothing_is_missing(tmp_path: Path, monkeypatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.views.verify import verify
 from tests.support.pipeline import Pipeline
 from tests.support.waiting import eventually
@@ -34,7 +34,7 @@ def test_a_record_whose_handler_outlasts_the_group_is_named_beside_other_traffic
     assert "max.poll.interval.ms" in slow.text()
     assert slow.text().count("sleeping") == 3
     swift = line.start("-m", "kafka_orders", "consume")
-    eventually(lambda: verify(line.settings(), order_format().decode, deep=False).unread == 0, 30)
+    eventually(lambda: verify(line.settings(), order_codec().decode, deep=False).unread == 0, 30)
     assert swift.stop() == 0
     result = account(sent, line.settings().averages_topic, line.settings().dlq_topic)
     assert (result.lost, result.doubled, result.dead) == (0, 0, 0)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.views.verify import Verdict, verify
 from tests.support.pipeline import MAIN, PRODUCER, RETRY, ROOT, VIEWER, Pipeline
 from tests.support.waiting import eventually
@@ -37,11 +37,11 @@ def settled(line: Pipeline, within: float = 60.0) -> Verdict:
     """Wait until nothing is unread or waiting; return the deep verdict."""
 
     def quiet() -> bool:
-        found = verify(line.settings(), order_format().decode, deep=False)
+        found = verify(line.settings(), order_codec().decode, deep=False)
         return found.unread == 0 and found.waiting == 0
 
     eventually(quiet, within, "nothing unread, nothing waiting")
-    found = verify(line.settings(), order_format().decode, deep=True)
+    found = verify(line.settings(), order_codec().decode, deep=True)
     assert found.findings == []
     return found
 
@@ -156,7 +156,7 @@ def test_a_stopped_system_goes_on_where_it_was(line: Pipeline) -> None:
     assert [again.stop(), retry.stop()] == [0, 0]
 
 
-decode_orders = order_format().decode
+decode_orders = order_codec().decode
 
 
 @pytest.mark.slow

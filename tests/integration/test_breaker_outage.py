@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.views.verify import verify
 from tests.support.pipeline import Pipeline
 from tests.support.waiting import eventually
@@ -59,7 +59,7 @@ def outage(line: Pipeline, tmp_path: Path, **settings: str) -> tuple[Journal, in
     sent.finish()
 
     def drained() -> bool:
-        verdict = verify(line.settings(), order_format().decode, deep=False)
+        verdict = verify(line.settings(), order_codec().decode, deep=False)
         return verdict.counted + verdict.dead == 6_000
 
     eventually(drained, 60, "all is handled")
@@ -79,7 +79,7 @@ def breakers(line: Pipeline) -> list[bool]:
 def assert_exact(line: Pipeline, sent: Journal) -> None:
     result = account(sent, line.settings().averages_topic, line.settings().dlq_topic)
     assert (result.lost, result.doubled, result.wrong_sums) == (0, 0, [])
-    assert verify(line.settings(), order_format().decode, deep=True).findings == []
+    assert verify(line.settings(), order_codec().decode, deep=True).findings == []
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.views.verify import verify
 from tests.support.deadletters import accept, die, replays, standings, statuses, work
 from tests.support.pipeline import Pipeline
@@ -41,7 +41,7 @@ def test_many_are_repaired_by_an_expression(line: Pipeline) -> None:
     work(line, accept, "retry")
     assert statuses(line) == {"resolved": sent}
     assert sorted(str(one.value()) for one in read_all(line.bootstrap, line.settings().dlq_topic)) == before
-    assert verify(line.settings(), order_format().decode, deep=True).findings == []
+    assert verify(line.settings(), order_codec().decode, deep=True).findings == []
 
 
 def test_one_is_edited_in_an_editor(line: Pipeline, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from kafka_orders.deadletters.queue import Queue, open_queue
 from kafka_orders.deadletters.selection import Selection
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.standing import LetterId
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from tests.support.deadletters import die
 from tests.support.pipeline import Pipeline
 from tests.support.witness import PRODUCTS, read_all
@@ -49,7 +49,7 @@ def own(line: Pipeline) -> Iterator[Queue]:
 
 
 def opened(line: Pipeline):
-    return open_queue(line.settings(), order_format().decode)
+    return open_queue(line.settings(), order_codec().decode)
 
 
 def walk(queue: Queue, wanted: Selection, limit: int, cursor: str = "") -> list[Page]:
@@ -100,7 +100,7 @@ def test_the_oldest_alone_is_found_by_bounded_scans(
 ) -> None:
     """Pages without a letter say that there is more, and each looks at few."""
     oldest = min(held.letters(Selection()), key=lambda one: one.timestamp_ms)
-    name = str(order_format().decode(oldest.payload or b"")["orderId"])
+    name = str(order_codec().decode(oldest.payload or b"")["orderId"])
     wanted = Selection(match=name)
     assert [one.id for one in held.letters(wanted)] == [oldest.id]
     monkeypatch.setattr(pages, "MOST_LOOKED_AT", most)

@@ -23,6 +23,7 @@ from kafka_orders.domain import headers
 from kafka_orders.domain.fingerprint import Failure, fingerprint
 from kafka_orders.domain.headers import Journey, Origin
 from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.pipeline import upkeep
 from kafka_orders.pipeline.heap import settled_heap
 from kafka_orders.pipeline.startup import connection_of
@@ -89,7 +90,7 @@ def timed(line: Pipeline, wanted: Selection, use: Callable) -> float:
     def told(*_: object) -> None:
         seen.append(time.perf_counter())
 
-    with settled_heap(), open_queue(line.settings(), order_format().decode, progress=told) as queue:
+    with settled_heap(), open_queue(line.settings(), order_codec().decode, progress=told) as queue:
         use(queue.letters(wanted))
         took = time.perf_counter() - seen[0]
     return LETTERS / took
@@ -99,7 +100,7 @@ def timed(line: Pipeline, wanted: Selection, use: Callable) -> float:
 def test_a_million_is_looked_through_at_a_third_of_the_clients_rate(line: Pipeline) -> None:
     """Groups of all, and a list by filters, interleaved with the bare loop; the best of some rounds."""
     fill(line, LETTERS)
-    decode = order_format().decode
+    decode = order_codec().decode
     uses = {
         "groups": (Selection(), lambda found: grouped(found, decode, "product")),
         "list by product": (Selection(product="Item3"), lambda found: sum(1 for _ in found)),

@@ -13,7 +13,7 @@ from kafka_orders.deadletters.queue import open_queue
 from kafka_orders.deadletters.replay import Options, Replay
 from kafka_orders.deadletters.selection import Selection
 from kafka_orders.domain.standing import REPLAYING
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.pipeline import upkeep
 from kafka_orders.pipeline.stop import Stop
 from tests.support.foreign import DIALECTS, produce, records
@@ -40,7 +40,7 @@ def test_what_the_real_classes_wrote_is_listed_grouped_and_replayed(dialect: str
     for name in (dead, back):
         create_topic(line.bootstrap, name, 2)
     produce(line.bootstrap, dead, written)
-    with open_queue(settings, order_format().decode, topic=dead) as queue:
+    with open_queue(settings, order_codec().decode, topic=dead) as queue:
         letters = list(queue.letters(Selection()))
         assert len(letters) == len(written)
         assert {one.told.dialect for one in letters} == {SYSTEMS[dialect]}

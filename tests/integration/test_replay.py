@@ -19,7 +19,7 @@ from kafka_orders.deadletters.queue import open_queue
 from kafka_orders.deadletters.replay import Options, Replay
 from kafka_orders.deadletters.selection import Selection
 from kafka_orders.domain.standing import NOTHING_DONE
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.pipeline.stop import Stop
 from kafka_orders.views.verify import verify
 from tests.support.deadletters import accept, die, refuse, replays, standings, statuses, work
@@ -38,7 +38,7 @@ def dlq(line: Pipeline, *words: str, code: int = 0) -> list[dict[str, Any]]:
 
 
 def assert_proved(line: Pipeline) -> None:
-    verdict = verify(line.settings(), order_format().decode, deep=True)
+    verdict = verify(line.settings(), order_codec().decode, deep=True)
     assert verdict.findings == []
 
 
@@ -201,7 +201,7 @@ def test_the_reading_after_the_epoch_is_what_keeps_them_single(line: Pipeline) -
     """The mutation check: a hand that trusts what it read before sends the letters again."""
     die(line, 20)
     settings, wanted = line.settings(), Selection()
-    with open_queue(settings, order_format().decode) as queue, taken(queue, Stop(), print) as hand:
+    with open_queue(settings, order_codec().decode) as queue, taken(queue, Stop(), print) as hand:
         stale = SimpleNamespace(jobs={}, standing=lambda _letter: NOTHING_DONE, refresh=lambda: None)
         for book in (hand.book, stale):
             hand.book = book  # type: ignore[assignment]

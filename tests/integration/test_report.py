@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.pipeline import upkeep
 from kafka_orders.report import Report, Reporter, reporting
 from kafka_orders.report.live import Live
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.broker
 @pytest.fixture
 def reporter(line: Pipeline) -> Iterator[Reporter]:
     upkeep.create(line.settings(), lambda _: None)
-    with reporting(line.settings(), order_format().decode) as made:
+    with reporting(line.settings(), order_codec().decode) as made:
         yield made
 
 
@@ -33,7 +33,7 @@ def now() -> int:
 
 def again(line: Pipeline) -> Report:
     """A report by somebody who has just started."""
-    with reporting(line.settings(), order_format().decode) as made:
+    with reporting(line.settings(), order_codec().decode) as made:
         return made.refresh(now())
 
 
@@ -110,7 +110,7 @@ def test_a_reset_begins_anew(line: Pipeline, reporter: Reporter) -> None:
 def test_members_and_their_partitions(line: Pipeline, reporter: Reporter) -> None:
     role = line.start("-m", "kafka_orders", "consume")
     role.says("restored")
-    with reporting(line.settings(), order_format().decode) as fresh:
+    with reporting(line.settings(), order_codec().decode) as fresh:
         main = fresh.refresh(now()).groups[0]
     assert (main.state, len(main.members)) == ("stable", 1)
     assert len(main.members[0].partitions) == 6
@@ -133,7 +133,7 @@ def test_an_open_transaction_holds_nobody_up(line: Pipeline, reporter: Reporter)
 
 def test_a_live_report_says_that_it_is_old_and_comes_back(line: Pipeline) -> None:
     settings = line.settings()
-    live = Live(settings, order_format().decode)
+    live = Live(settings, order_codec().decode)
     assert not live.ready
     live.start()
     try:

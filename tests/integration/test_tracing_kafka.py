@@ -9,7 +9,7 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
 
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.pipeline import upkeep
 from kafka_orders.pipeline.produce import produce
 from kafka_orders.pipeline.stop import Stop
@@ -47,7 +47,7 @@ def begin(line: Pipeline) -> None:
 
 
 def produced(line: Pipeline) -> None:
-    done = produce(line.settings(), order_format().encode, lambda *_: None, print, Stop())
+    done = produce(line.settings(), order_codec(), lambda *_: None, print, Stop())
     assert done.acknowledged == COUNT
 
 

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from kafka_orders.domain.errors import RefusedError, StateMismatchError, TransactionFailedError, UncommittableError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.log.transaction import TransactionalProducer
 from kafka_orders.pipeline import upkeep
 from kafka_orders.pipeline.roles import Job, RoleName, run_role
@@ -24,7 +25,7 @@ from tests.support.witness import Journal, account, encode, read_all
 
 pytestmark = pytest.mark.broker
 
-DECODE, ENCODE = order_format().decode, order_format().encode
+DECODE, ENCODE = order_codec().decode, order_format().encode
 
 
 def work(
@@ -43,7 +44,7 @@ def work(
     watchdog = threading.Timer(60, stop.request)
     watchdog.start()
     try:
-        run_role(role, settings, Job(DECODE, handler, encode=ENCODE), observer, stop)
+        run_role(role, settings, Job(order_codec(), handler), observer, stop)
     finally:
         watchdog.cancel()
     return done
@@ -282,7 +283,7 @@ def test_under_light_load_transactions_close_early(line: Pipeline) -> None:
         if sum(sizes) == 401:
             stop.request()
 
-    job = Job(DECODE, lambda _: None)
+    job = Job(order_codec(), lambda _: None)
     thread = threading.Thread(target=run_role, args=("main", line.settings(), job, observer, stop))
     thread.start()
     try:

@@ -6,7 +6,7 @@ from kafka_orders.domain.averages import tally
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.records import Progress, Slot
 from kafka_orders.views.audit import Audit
-from tests.unit.values import FORMAT, order
+from tests.unit.values import CODEC, order
 
 ORDERS, RETRY = Slot("orders", 0), Slot("retry", 2)
 
@@ -28,7 +28,7 @@ class Story:
         self.log_start = 0
 
     def findings(self, *, deep=True) -> list[str]:
-        audit = Audit(FORMAT.decode if deep else None, Contract())
+        audit = Audit(CODEC.decode if deep else None, Contract())
         for link in self.links:
             audit.link(link, dead=False)
         for link in self.dead:

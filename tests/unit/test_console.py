@@ -21,7 +21,7 @@ from kafka_orders.views import logs
 from kafka_orders.views.console import LINES_PER_SECOND, Console, failure_line, name_of
 from kafka_orders.views.logs import JsonFormatter
 from kafka_orders.views.producing import ProducerConsole
-from tests.unit.values import FORMAT, message, order
+from tests.unit.values import CODEC, message, order
 
 SHARDS = {Slot("orders", 0): Shards({"A": tally([2.0, 4.0])}), Slot("orders", 1): Shards({"A": tally([9.0])})}
 STATE = State("g", shards=SHARDS)
@@ -161,7 +161,7 @@ def test_a_dead_letter_is_described_completely() -> None:
             ("x-original-partition", b"1"), ("x-original-offset", b"7"), ("x-failure-stage", b"process"),
             ("x-exception-fqcn", b"m.Error")]  # fmt: skip
     letter = message(order(5, "Ä", 2.0), topic="dlq", partition=2, offset=9, key=b"id-5", headers=held)
-    assert describe(letter, FORMAT.decode) == (
+    assert describe(letter, CODEC.decode) == (
         "id-5  {'orderId': 'id-5', 'product': 'Ä', 'price': 2.0}  error: no stock\n"
         "    dlq/2/9  from orders/1/7  retries 3  stage process  m.Error"
     )
@@ -170,7 +170,7 @@ def test_a_dead_letter_is_described_completely() -> None:
 @pytest.mark.parametrize("value", [None, b"", b"\xff"])
 def test_a_dead_letter_without_anything_is_described_too(value) -> None:
     """No key, no payload, no headers."""
-    assert describe(message(value, key=None), FORMAT.decode) == (
+    assert describe(message(value, key=None), CODEC.decode) == (
         "  <could not decode>  error: <none>\n    orders/0/0  from <unknown>  retries 0  stage <unknown>  "
     )
 
@@ -179,7 +179,7 @@ def test_a_dead_letter_without_anything_is_described_too(value) -> None:
 def test_no_header_reaches_the_terminal_raw(name) -> None:
     """Escape sequences are shown, not obeyed; nor does the order's or the key's text get through."""
     letter = message(order(1, "\x1b[2J\n"), key=b"\x1b[2J", headers=[(name, b"\x1b[2J\r")])
-    text = describe(letter, FORMAT.decode)
+    text = describe(letter, CODEC.decode)
     assert text.count("\n") == 1
     assert "\x1b" not in text
     assert "\r" not in text

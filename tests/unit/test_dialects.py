@@ -12,7 +12,7 @@ from kafka_orders.deadletters.payloads import describe, tolerant
 from kafka_orders.domain import headers
 from kafka_orders.domain.errors import DecodeError
 from kafka_orders.domain.headers import Origin
-from tests.unit.values import FORMAT, order
+from tests.unit.values import CODEC, order
 
 INT, LONG = (lambda n: struct.pack(">i", n)), (lambda n: struct.pack(">q", n))
 
@@ -113,22 +113,22 @@ def test_hostile_headers_never_raise(held: dict[str, bytes]) -> None:
 def test_payloads_are_understood_as_far_as_they_can_be() -> None:
     """Own, framed by a registry, JSON, text, bytes, null."""
     own = order(1, "Tea", 2.0)
-    assert describe(own, FORMAT.decode).kind == "own"
-    framed = describe(b"\0\0\0\1\2" + own, FORMAT.decode)
+    assert describe(own, CODEC.decode).kind == "own"
+    framed = describe(b"\0\0\0\1\2" + own, CODEC.decode)
     assert (framed.kind, framed.schema_id, framed.fields["product"]) == ("framed", 258, "Tea")
-    assert describe(b' {"product": "Tea"}', FORMAT.decode).fields == {"product": "Tea"}
-    assert describe(b"just words", FORMAT.decode).text == "just words"
-    assert describe(None, FORMAT.decode).kind == "null"
-    broken = describe(own[:-1] + b"", FORMAT.decode)
+    assert describe(b' {"product": "Tea"}', CODEC.decode).fields == {"product": "Tea"}
+    assert describe(b"just words", CODEC.decode).text == "just words"
+    assert describe(None, CODEC.decode).kind == "null"
+    broken = describe(own[:-1] + b"", CODEC.decode)
     assert (broken.kind, broken.fields) == ("bytes", None)
     assert broken.broke_at is not None
     assert bytes.fromhex(broken.hex) == own[:-1]
     with pytest.raises(DecodeError):
-        tolerant(FORMAT.decode)(b"\xff\xff")
-    assert tolerant(FORMAT.decode)(b'{"product": "Tea"}') == {"product": "Tea"}
+        tolerant(CODEC.decode)(b"\xff\xff", [])
+    assert tolerant(CODEC.decode)(b'{"product": "Tea"}', []) == {"product": "Tea"}
 
 
 @given(st.binary(max_size=64))
 def test_any_bytes_are_described(payload: bytes) -> None:
     """And nothing is raised, whatever they are."""
-    assert describe(payload, FORMAT.decode).kind in {"own", "framed", "json", "text", "bytes"}
+    assert describe(payload, CODEC.decode).kind in {"own", "framed", "json", "text", "bytes"}

@@ -8,7 +8,8 @@ import pytest
 from kafka_orders.domain.errors import InvalidOrderError, SettingsError
 from kafka_orders.domain.fingerprint import describe, mask
 from kafka_orders.domain.order import Contract
-from kafka_orders.domain.settings import DECLARED, Layer, Settings, build, redacted
+from kafka_orders.domain.secrets import redacted
+from kafka_orders.domain.settings import DECLARED, Layer, Settings, build
 from kafka_orders.sources import as_environment, from_environment, load, load_with_sources
 
 GOOD = {"orderId": "a", "product": "Item1", "price": 1.5}

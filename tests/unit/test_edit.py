@@ -15,7 +15,7 @@ from kafka_orders.deadletters.letters import Letter
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.standing import NOTHING_DONE
-from tests.unit.values import FORMAT, order
+from tests.unit.values import CODEC, FORMAT, order
 
 ORDER = {"orderId": "17", "product": "Tea", "price": -2.5}
 FIELDS = tuple(ORDER)
@@ -96,7 +96,7 @@ def letter(payload: bytes | None) -> Letter:
 
 def edit(*sets: str, whole=None) -> Edit:
     assignments = [parse(one, FIELDS) for one in sets]
-    return Edit(FORMAT.decode, FORMAT.encode, Contract().validator(), assignments, whole)
+    return Edit(CODEC, Contract().validator(), assignments, whole)
 
 
 def test_what_changes_is_told_by_field_and_by_byte() -> None:
@@ -135,8 +135,8 @@ def test_a_preview_counts_and_shows_some() -> None:
 
 def test_an_editor_gets_json_and_gives_json() -> None:
     """What is typed is an object, or it is said."""
-    assert edited(editable(letter(order(1, "Tea", 2.0)), FORMAT.decode))["product"] == "Tea"
-    assert editable(letter(b"\xff"), FORMAT.decode) == "{}\n"
+    assert edited(editable(letter(order(1, "Tea", 2.0)), CODEC.decode))["product"] == "Tea"
+    assert editable(letter(b"\xff"), CODEC.decode) == "{}\n"
     for text, said in (("{", "not JSON"), ("[1]", "object")):
         with pytest.raises(ValueError, match=said):
             edited(text)

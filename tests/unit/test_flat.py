@@ -372,7 +372,7 @@ SAMPLES = [schema("string", "string", "float"), schema("string", "int", ["null",
         ("_INT", "^ -(byte & 1)", ""),
         ("_NULLABLE", "elif byte != {some}: raise ValueError", ""),
         ("_ENCODE", "record.__class__ is dict", "True"),
-        ("", "_zigzag({v}, 31)", "_zigzag({v}, 63)"),
+        ("", "zigzag({v}, 31)", "zigzag({v}, 63)"),
         ("", "int", "v.__class__"),
     ],
 )

@@ -186,7 +186,7 @@ def test_results_go_out_with_the_orders_key() -> None:
         lambda order: next(answers), *(message(order(n), offset=n, key=b"%d" % n) for n in range(3)),
         encode=lambda record: repr(dict(record)).encode(),
     )  # fmt: skip
-    assert results(sent) == [(b"0", b"{'a': 1}"), (b"1", b"raw")]
+    assert results(sent) == [(b"0", b"{'a': 1}", []), (b"1", b"raw", [])]
 
 
 def test_without_an_output_topic_results_are_nobodys() -> None:

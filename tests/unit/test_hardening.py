@@ -16,13 +16,14 @@ from kafka_orders.domain.fingerprint import mask
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.policy import Retry
 from kafka_orders.domain.records import Slot, dump_shard, load_progress, load_shard, parse_key, shard_key
-from kafka_orders.domain.settings import Layer, Settings, build, redacted
+from kafka_orders.domain.secrets import redacted
+from kafka_orders.domain.settings import Layer, Settings, build
 from kafka_orders.pipeline.desk import send_to_retry
 from kafka_orders.pipeline.handlers import checked
 from kafka_orders.sources import as_environment, load
 from kafka_orders.views.console import failure_line
 from tests.unit.test_handling import fail_with, generator, handled
-from tests.unit.values import FORMAT, message, order
+from tests.unit.values import CODEC, message, order
 
 PROGRESS = '{"v":1,"group":"g","next_offset":%s,"processed":0,"retried":0,"dead":0,"skipped":0}'
 SHARD = '{"v":1,"count":%s,"sum":%s,"min":1,"max":1,"average":1,"next_offset":3}'
@@ -163,12 +164,12 @@ def test_a_child_gets_any_password(password, tmp_path: Path) -> None:
 def test_a_strangers_origin_is_shown_safely() -> None:
     """Its topic is a text from a header."""
     held = [("x-original-topic", b"\x1b[2J"), ("x-original-partition", b"1"), ("x-original-offset", b"7")]
-    assert "\x1b" not in describe(message(order(), headers=held), FORMAT.decode)
+    assert "\x1b" not in describe(message(order(), headers=held), CODEC.decode)
 
 
 def test_a_dead_letter_is_shown_with_any_decoder() -> None:
     """An app's own decoder raises what it likes; the worker takes it, the viewer must."""
-    assert "<could not decode>" in describe(message(b"x"), json.loads)
+    assert "<could not decode>" in describe(message(b"x"), lambda value, _headers: json.loads(value))
 
 
 def test_a_failure_line_is_safe_and_one_line() -> None:

@@ -5,14 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kafka_orders.domain.errors import RefusedError, SettingsError
+from kafka_orders.domain.secrets import redacted, refuse_readable_secret
 from kafka_orders.domain.settings import (
     DECLARED,
     Layer,
     Settings,
     build,
     env_name,
-    redacted,
-    refuse_readable_secret,
 )
 
 

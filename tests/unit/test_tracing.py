@@ -112,7 +112,7 @@ def test_without_an_sdk_nothing_stands_in_between(monkeypatch: pytest.MonkeyPatc
     provider = {"proxy": lambda: None, "no-op": NoOpTracerProvider, "disabled": TracerProvider}[kind]()
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     producer = plain_producer()
-    assert tracing.sending(producer) == producer.send
+    assert tracing.sending(producer) == producer.put
     assert tracing.handling("g") is Handling
     handling, _, results = App(accept).job(Settings()).handling(Settings(), "main", tracing.handling("g"))
     results.close()
@@ -272,8 +272,8 @@ def test_a_sent_order_tells_of_its_span_which_ends_with_the_report(spans: Spans)
     """With its place, or with why it was not taken."""
     producer, heard = Sent(), []
     send = traced_send(producer, spans.provider.get_tracer("test"))  # type: ignore[arg-type]
-    send("or/ders", b"hush", b"hush-key", heard.append)
-    send("or/ders", b"hush", b"hush-key", heard.append)
+    send("or/ders", Copy(b"hush-key", b"hush"), heard.append)
+    send("or/ders", Copy(b"hush-key", b"hush"), heard.append)
     assert spans.named("send") == []
     reports = [Report("or/ders/3/12", None), Report("or/ders/-1", "Local: Message timed out")]
     for told, report in zip(producer.reports, reports, strict=True):

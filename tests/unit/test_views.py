@@ -19,7 +19,7 @@ from kafka_orders.pipeline.state import State
 from kafka_orders.views.console import LINES_PER_SECOND, Console
 from kafka_orders.views.logs import JsonFormatter
 from kafka_orders.views.producing import ProducerConsole
-from tests.unit.values import FORMAT, message, order
+from tests.unit.values import CODEC, FORMAT, message, order
 
 
 def batch_of(*messages) -> Batch:
@@ -81,7 +81,7 @@ def test_a_dead_letter_tells_what_died_and_why() -> None:
     """Key, decoded order, error, journey."""
     held = [("error", b"no stock"), ("retryCount", b"3"), ("x-original-topic", b"orders"),
             ("x-original-partition", b"1"), ("x-original-offset", b"7")]  # fmt: skip
-    text = describe(message(order(5, "A", 2.0), topic="orders_dlq", key=b"id-5", headers=held), FORMAT.decode)
+    text = describe(message(order(5, "A", 2.0), topic="orders_dlq", key=b"id-5", headers=held), CODEC.decode)
     assert text.startswith("id-5  {'orderId': 'id-5', 'product': 'A', 'price': 2.0}  error: no stock")
     assert "from orders/1/7" in text
     assert "retries 3" in text
@@ -89,7 +89,7 @@ def test_a_dead_letter_tells_what_died_and_why() -> None:
 
 def test_a_strangers_dead_letter_is_shown_safely() -> None:
     """Undecodable bytes, control characters, no headers."""
-    text = describe(message(b"\xff", key=b"\x1b[31m\xff", headers=[("error", b"\x1b]0;x\x07")]), FORMAT.decode)
+    text = describe(message(b"\xff", key=b"\x1b[31m\xff", headers=[("error", b"\x1b]0;x\x07")]), CODEC.decode)
     assert "<could not decode>" in text
     assert "\x1b" not in text
     assert "from <unknown>" in text

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from confluent_kafka import Message
 
 from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 
 FORMAT = order_format()
+CODEC = order_codec()
 
 
 def message(

@@ -1,0 +1,54 @@
+"""Secrets in settings: refused where they would go readable, masked where settings are shown."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from kafka_orders.domain.errors import RefusedError
+from kafka_orders.domain.settings import DECLARED, PROPERTIES, Settings, env_name, is_secret
+
+
+def refuse_readable_secret(settings: Settings) -> None:
+    """Refuse a login that sends its password or token as it is over a connection that anyone may listen to.
+
+    Raises:
+        RefusedError: it is not allowed by ``plain_without_tls``.
+    """
+    told = {name: value.upper() for name, value in settings.kafka.items()}
+    mechanisms = {told.get("sasl.mechanism"), told.get("sasl.mechanisms")} & {"PLAIN", "OAUTHBEARER"}
+    readable = told.get("security.protocol") == "SASL_PLAINTEXT" and settings.plain_without_tls == "refuse"
+    if mechanisms and readable:
+        raise RefusedError(
+            f"SASL {mechanisms.pop()} without TLS sends its secret readable over the network; nothing was sent."
+            " Set security.protocol=SASL_SSL or a SCRAM mechanism in KAFKA_ORDERS_KAFKA, or allow it with"
+            f" {env_name('plain_without_tls')}=allow"
+        )
+    _refuse_readable_registry(settings)
+
+
+def _refuse_readable_registry(settings: Settings) -> None:
+    parts = urlsplit(settings.registry_url)
+    if parts.password or parts.username:
+        raise RefusedError(
+            "registry_url holds a login, which is shown wherever the address is; nothing was sent. Put it into"
+            f" {env_name('registry')} as basic.auth.user.info=name:password"
+        )
+    logs_in = any(name.startswith(("basic.auth.", "bearer.auth.")) for name in settings.registry)
+    is_far = parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
+    if logs_in and is_far and settings.plain_without_tls == "refuse":
+        raise RefusedError(
+            "the schema registry's login would go readable over the network; nothing was sent. Use https, or allow"
+            f" it with {env_name('plain_without_tls')}=allow"
+        )
+
+
+def redacted(settings: Settings) -> dict[str, Any]:
+    """Return all settings for people to read, secrets masked."""
+    shown: dict[str, Any] = {name: getattr(settings, name) for name in DECLARED}
+    for name, value in shown.items():
+        if name in PROPERTIES:
+            shown[name] = {key: "********" if is_secret(key) else told for key, told in value.items()}
+        elif isinstance(value, tuple):
+            shown[name] = list(value)
+    return shown

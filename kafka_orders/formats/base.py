@@ -1,0 +1,70 @@
+"""What a format is: one schema, and functions from bytes to orders and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, Protocol, get_args
+
+from kafka_orders.domain.errors import DecodeError, SettingsError
+from kafka_orders.domain.order import Contract, Read
+
+Record = dict[str, Any]
+Kind = Literal["avro", "json", "protobuf"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+#: Larger payloads are not looked into: what a stranger's bytes may cost has to end somewhere. Kafka's own default
+#: limit of a record is about the same. A compiled Avro reader needs no such limit: it takes as long as its fields.
+MOST_BYTES = 1 << 20
+#: Nor are larger schemas, be they from a file or from a registry.
+MOST_SCHEMA_BYTES = 256 * 1024
+
+
+class Format(Protocol):
+    """One schema of one kind. ``text`` is the schema as a registry takes it."""
+
+    @property
+    def kind(self) -> Kind:
+        """Avro, JSON (with JSON Schema) or Protobuf."""
+
+    @property
+    def text(self) -> str:
+        """The schema."""
+
+    @property
+    def name(self) -> str:
+        """The record's full name: Avro's, the message's, or the JSON Schema's title."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of a record's fields, those inside of records with a dotted path."""
+
+    @property
+    def decode(self) -> Callable[[bytes], Record]:
+        """Bytes -> record; raises DecodeError, or InvalidOrderError where the bytes hold another record."""
+
+    @property
+    def encode(self) -> Callable[[Mapping[str, Any]], bytes]:
+        """Record -> bytes; raises ValueError where the record does not fit the schema."""
+
+    def reader(self, contract: Contract) -> Read:
+        """Return decoder and validator for records under ``contract``, in one where the schema allows it."""
+
+
+def refuse_large(payload: bytes) -> None:
+    """Refuse a payload beyond :data:`MOST_BYTES`.
+
+    Raises:
+        DecodeError: it is larger.
+    """
+    if len(payload) > MOST_BYTES:
+        raise DecodeError(f"{len(payload)} bytes: more than {MOST_BYTES} are not decoded")
+
+
+def refuse_large_schema(text: str) -> None:
+    """Refuse a schema beyond :data:`MOST_SCHEMA_BYTES`.
+
+    Raises:
+        SettingsError: it is larger.
+    """
+    if len(text) > MOST_SCHEMA_BYTES:
+        raise SettingsError(f"the schema has {len(text)} characters, more than {MOST_SCHEMA_BYTES} are not read")

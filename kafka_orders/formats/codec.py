@@ -1,0 +1,222 @@
+"""How the values of one pipeline are read and written: which format a record is in is told, never guessed.
+
+A record tells it in this order: by the header ``__value_schema_id``, by the header ``content-type``, and, where
+the pipeline has a schema registry, by a frame (a zero byte, the schema's id) before the value. A record that tells
+nothing is in the pipeline's own format, raw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from kafka_orders.domain import headers
+from kafka_orders.domain.errors import DecodeError, OutageError, PermanentError
+from kafka_orders.domain.headers import NO_HEADERS, Headers
+from kafka_orders.domain.order import Contract, Order, Read
+from kafka_orders.formats.base import Format, Kind, Record
+from kafka_orders.formats.choice import MissingPackageError, contract_format
+from kafka_orders.formats.framing import FRAME, Form, Frames, Naming
+from kafka_orders.formats.registry import SchemaRegistry
+
+#: What our producers call the formats.
+CONTENT_TYPES: Mapping[Kind, str] = {
+    "avro": "application/avro", "json": "application/json", "protobuf": "application/protobuf",
+}  # fmt: skip
+#: What others call them, beside anything that ends in ``+avro`` and so on.
+_CALLED: Mapping[str, Kind] = {
+    **{name: kind for kind, name in CONTENT_TYPES.items()},
+    "avro/binary": "avro", "application/x-avro": "avro", "application/vnd.apache.avro": "avro",
+    "text/json": "json", "application/x-protobuf": "protobuf", "application/vnd.google.protobuf": "protobuf",
+}  # fmt: skip
+#: A content type that says nothing.
+_SAYS_NOTHING = ("", "application/octet-stream")
+
+Encode = Callable[[Mapping[str, Any]], bytes]
+#: Bytes of a record and its headers to order, group and value; raises as :data:`Read` does, and OutageError.
+ReadTold = Callable[[bytes, Headers], tuple[Order, str, float]]
+
+
+class Reads(NamedTuple):
+    """How values are read and validated: of records without headers, and of those with some (None: likewise)."""
+
+    plain: Read
+    told: ReadTold | None
+
+
+class Writes(NamedTuple):
+    """How values are written for one topic, and the headers that tell their readers of the format."""
+
+    encode: Callable[[Mapping[str, Any]], bytes]
+    headers: Headers
+
+
+class AnyCodec(Protocol):
+    """What reads and writes the values of a pipeline."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of an order's fields; none where they are not known."""
+
+    def form(self, payload: bytes, held: Headers) -> Form:
+        """Return how a value is read and written; see :meth:`Codec.form`."""
+
+    def decode(self, payload: bytes, held: Headers) -> Record:
+        """Return a value's record."""
+
+    def reads(self, contract: Contract) -> Reads:
+        """Return how values are read and validated."""
+
+    def writes(self, topic: str) -> Writes:
+        """Return how values are written for a topic; see :meth:`Codec.writes`."""
+
+
+class OwnCodec:
+    """An app's own functions in place of a format: they get bytes, whatever a record's headers tell."""
+
+    fields = ()
+
+    def __init__(
+        self,
+        decode: Callable[[bytes], Record],
+        encode: Callable[[Mapping[str, Any]], bytes] | None = None,
+    ) -> None:
+        self._form = Form(decode, encode or unencodable, lambda contract: contract.reader(decode))
+
+    def form(self, payload: bytes, held: Headers = NO_HEADERS) -> Form:  # noqa: ARG002
+        """Return the one form there is."""
+        return self._form
+
+    def decode(self, payload: bytes, held: Headers = NO_HEADERS) -> Record:  # noqa: ARG002
+        """Return a value's record; raises whatever the app's function raises."""
+        return self._form.decode(payload)
+
+    def reads(self, contract: Contract) -> Reads:
+        """Return how values are read under ``contract``."""
+        return Reads(self._form.reader(contract), None)
+
+    def writes(self, topic: str) -> Writes:  # noqa: ARG002
+        """Return how values are written, for any topic."""
+        return Writes(self._form.encode, [])
+
+
+def unencodable(record: Mapping[str, Any]) -> bytes:
+    """Refuse a dict where the app has a ``decode`` of its own and no ``encode``."""
+    raise PermanentError(f"nothing encodes the handler's result {record!r:.80}: return bytes, or give encode=")
+
+
+class Codec:
+    """The formats of a pipeline."""
+
+    def __init__(
+        self,
+        own: Format,
+        others: Mapping[Kind, Format] | None = None,
+        registry: tuple[SchemaRegistry, Naming] | None = None,
+        *,
+        says_always: bool = False,
+        encode: Encode | None = None,
+    ) -> None:
+        """Describe how values are told apart.
+
+        Args:
+            own: the format of records that tell nothing.
+            others: of the other kinds; None: the order contract's.
+            registry: which knows the schemas of framed values, and how it names them; None: there are no frames.
+            encode: what writes, in place of ``own``.
+            says_always: records written tell their format even where it is the default one, Avro.
+        """
+        self.own, self._says_always, self._encode = own, says_always, encode
+        self._formats: dict[Kind, Format] = {**(others or {}), own.kind: own}
+        self._raw: dict[Kind, Form] = {}
+        self._own_raw = self._of(own.kind)
+        self._is_closed = others is not None
+        self._frames = Frames(own, *registry, self.of_kind) if registry else None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of an order's fields, those of records inside with a dotted path."""
+        return self.own.fields
+
+    def of_kind(self, kind: Kind) -> Format:
+        """Return the format of a kind.
+
+        Raises:
+            DecodeError: this pipeline has none.
+            OutageError: the packages that it needs are not installed here.
+        """
+        found = self._formats.get(kind)
+        if found is None:
+            if self._is_closed:
+                raise DecodeError(
+                    f"an order in {kind}: this pipeline has no schema for it, name one with --schema"
+                )
+            try:
+                found = self._formats[kind] = contract_format(kind)
+            except MissingPackageError as missing:  # of this machine, not of the record
+                raise OutageError(f"{missing}; no order was touched, all wait for it") from missing
+        return found
+
+    def form(self, payload: bytes, held: Headers = NO_HEADERS) -> Form:
+        """Return the form of a value.
+
+        Raises:
+            DecodeError: it tells a format or a schema that this pipeline does not read.
+            OutageError: what knows the schema is away.
+        """
+        for name, value in held:
+            if name == headers.SCHEMA_ID and self._frames is not None:
+                return self._frames.told(value or b"")
+        for name, value in held:
+            if name == headers.CONTENT_TYPE and (kind := _kind(value)) is not None:
+                return self._of(kind)
+        if self._frames is not None and payload[:1] == FRAME:
+            return self._frames.form(payload)
+        return self._own_raw
+
+    def decode(self, payload: bytes, held: Headers = NO_HEADERS) -> Record:
+        """Return a value's record; raises as :meth:`form` and the format's own decoder do."""
+        return self.form(payload, held).decode(payload)
+
+    def reads(self, contract: Contract) -> Reads:
+        """Return how values are read under ``contract``."""
+        own = self.own.reader(contract)
+        made: dict[int, Read] = {id(self._own_raw): own}
+
+        def told(payload: bytes, held: Headers) -> tuple[Order, str, float]:
+            form = self.form(payload, held)
+            read = made.get(id(form)) or made.setdefault(id(form), form.reader(contract))
+            return read(payload)
+
+        return Reads(own if self._frames is None else lambda payload: told(payload, []), told)
+
+    def writes(self, topic: str) -> Writes:
+        """Return how values for a topic are written; asks a schema registry where there is one.
+
+        Raises:
+            RefusedError: the registry does not take the schema.
+            OutageError: it does not answer.
+        """
+        if self._encode is not None:
+            return Writes(self._encode, [])
+        if self._frames is not None:
+            return Writes(self._frames.writer(topic), [])
+        says = self._says_always or self.own.kind != "avro"
+        told = CONTENT_TYPES[self.own.kind].encode()
+        return Writes(self.own.encode, [(headers.CONTENT_TYPE, told)] if says else [])
+
+    def _of(self, kind: Kind) -> Form:
+        return self._raw.get(kind) or self._raw.setdefault(kind, Form.raw(self.of_kind(kind)))
+
+
+def _kind(value: bytes | None) -> Kind | None:
+    """Return the format that a content type names; None where it says nothing.
+
+    Raises:
+        DecodeError: it is of none that is read here.
+    """
+    told = (value or b"").decode(errors="replace").partition(";")[0].strip().lower()
+    kind = _CALLED.get(told) or _CALLED.get("application/" + told.rpartition("+")[2])
+    if kind is None and told not in _SAYS_NOTHING:
+        raise DecodeError(f"content-type {told:.80}: orders are read as {', '.join(CONTENT_TYPES.values())}")
+    return kind

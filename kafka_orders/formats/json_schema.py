@@ -1,0 +1,136 @@
+"""Orders as JSON, checked against a JSON Schema (by jsonschema-rs; the bytes are read by orjson)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, NoReturn
+
+import jsonschema_rs
+import orjson
+
+from kafka_orders.domain.errors import DecodeError, InvalidOrderError, SettingsError
+from kafka_orders.domain.order import Contract, Read
+from kafka_orders.formats.base import Kind, Record, refuse_large, refuse_large_schema
+
+#: A text of this format is read as the decimal number that it spells: how JSON tells exact prices.
+DECIMAL = "decimal"
+_MOST_DIGITS = 64
+
+
+class JsonFormat:
+    """One JSON Schema. Orders that are JSON but not of the schema fail validation, other bytes do not decode.
+
+    What a schema calls the ``default`` of a property of the order is filled in where an order has none. Of a
+    name that stands twice in an object the last one counts. References to other documents are not followed.
+    """
+
+    kind: Kind = "json"
+
+    def __init__(self, schema: str | bytes | Mapping[str, Any]) -> None:
+        """Compile the schema.
+
+        Raises:
+            SettingsError: it is not JSON, or no JSON Schema of an object.
+        """
+        self.text = _text(schema)
+        refuse_large_schema(self.text)
+        try:
+            plain = json.loads(self.text)
+            # Patterns by an engine without backtracking: a stranger's order must not take minutes to match.
+            self._validator = jsonschema_rs.validator_for(
+                plain, retriever=_refuse, pattern_options=jsonschema_rs.RegexOptions()
+            )
+        except (ValueError, TypeError, RecursionError) as error:
+            why = str(error).partition("\n")[0]
+            raise SettingsError(f"the JSON Schema cannot be used: {why}") from error
+        held: Any = plain.get("properties") if isinstance(plain, dict) else None
+        properties: dict[str, Any] = held if isinstance(held, dict) else {}
+        if not properties:
+            raise SettingsError("the JSON Schema names no properties: records have fields, one of them is counted")
+        self.name = str(plain.get("title", "")) or "record"
+        self.fields = tuple(_paths(properties))
+        told = {name: one for name, one in properties.items() if isinstance(one, dict)}
+        self._defaults = {name: one["default"] for name, one in told.items() if "default" in one}
+        self._decimals = [name for name, one in told.items() if one.get("format") == DECIMAL]
+
+    def decode(self, payload: bytes) -> Record:
+        """Decode and check an order.
+
+        Raises:
+            DecodeError: the bytes are not JSON, or more than a mebibyte.
+            InvalidOrderError: the JSON is not of the schema.
+        """
+        refuse_large(payload)
+        try:
+            order = orjson.loads(payload)
+        except ValueError as error:
+            raise DecodeError(f"not JSON: {error}") from None
+        if not self._validator.is_valid(order):
+            self._complain(order)
+        if self._defaults:
+            order = self._defaults | order
+        for name in self._decimals:
+            if name in order and order[name] is not None:
+                order[name] = _decimal(name, order[name])
+        return order  # type: ignore[no-any-return]
+
+    def encode(self, record: Mapping[str, Any]) -> bytes:
+        """Encode an order; it is read back, so what is written can be read.
+
+        Raises:
+            ValueError: the order does not fit the schema.
+        """
+        try:
+            payload = orjson.dumps(dict(record), default=_spelt)
+            self.decode(payload)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the record does not fit the schema: {error}") from error
+        return payload
+
+    def reader(self, contract: Contract) -> Read:
+        """Return decoder and validator one after the other."""
+        return contract.reader(self.decode)
+
+    def _complain(self, order: Any) -> NoReturn:
+        error = next(self._validator.iter_errors(order), None)
+        where = ".".join(map(str, error.instance_path)) if error else ""
+        said = error.message if error else "not of the schema"
+        raise InvalidOrderError(f"field {where}: {said:.200}" if where else f"{said:.200}")
+
+
+def _text(schema: str | bytes | Mapping[str, Any]) -> str:
+    if isinstance(schema, Mapping):
+        return json.dumps(schema)
+    try:
+        return schema.decode() if isinstance(schema, bytes) else schema
+    except UnicodeDecodeError:
+        raise SettingsError("the JSON Schema is not UTF-8 text") from None
+
+
+def _refuse(uri: str) -> NoReturn:
+    raise ValueError(f"{uri} is another document; a schema has to be whole")
+
+
+def _paths(properties: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    for name, one in properties.items():
+        yield before + name
+        inner = one.get("properties") if isinstance(one, dict) else None
+        if isinstance(inner, dict):
+            yield from _paths(inner, f"{before}{name}.")
+
+
+def _decimal(name: str, told: Any) -> Decimal:
+    try:
+        if isinstance(told, str) and len(told) <= _MOST_DIGITS:
+            return Decimal(told)
+        raise ValueError(told)
+    except (InvalidOperation, TypeError, ValueError):
+        raise InvalidOrderError(f"field {name} is not a decimal number: {told!r:.80}") from None
+
+
+def _spelt(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON")

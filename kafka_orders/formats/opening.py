@@ -1,0 +1,57 @@
+"""The codec of a pipeline, from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from kafka_orders.domain.errors import SettingsError
+from kafka_orders.domain.settings import Settings
+from kafka_orders.formats.base import Format, Kind
+from kafka_orders.formats.choice import contract_format, open_format
+from kafka_orders.formats.codec import Codec, Encode
+from kafka_orders.formats.framing import Naming
+from kafka_orders.formats.registry import SchemaRegistry
+
+
+def codec_of(settings: Settings, own: Format | None = None, encode: Encode | None = None) -> Codec:
+    """Return how a pipeline's values are read and written; no registry is asked yet.
+
+    Args:
+        settings: name schemas, format and registry.
+        own: the format of a program that brings its schema, where the settings name none.
+        encode: what writes in place of the format.
+
+    Raises:
+        SettingsError: a schema cannot be used, or two are of one format.
+    """
+    formats: Mapping[Kind, Format] = {own.kind: own} if own else {}
+    if settings.schema:
+        formats = _named(settings.schema.split(","), settings.format)
+    kind: Kind = cast("Kind", settings.format) if settings.format else next(iter(formats), "avro")
+    if formats and kind not in formats:
+        raise SettingsError(f"format = {kind!r}, and no schema for it: there is one for {', '.join(formats)}")
+    chosen = formats[kind] if formats else contract_format(kind)
+    registry = SchemaRegistry(settings.registry_url, settings.registry) if settings.registry_url else None
+    frames = (registry, naming_of(settings)) if registry else None
+    says_always = settings.content_type == "always"
+    return Codec(chosen, formats or None, frames, says_always=says_always, encode=encode)
+
+
+def naming_of(settings: Settings) -> Naming:
+    """Return how subjects of the orders topic are named."""
+    return Naming(settings.topic, settings.subject_strategy, frozenset(settings.subjects))
+
+
+def order_codec() -> Codec:
+    """Return the codec of the order contract: raw Avro, and by content type its other formats."""
+    return Codec(contract_format("avro"))
+
+
+def _named(files: Sequence[str], kind: str) -> Mapping[Kind, Format]:
+    found: dict[Kind, Format] = {}
+    for file in files:
+        made = open_format(file.strip(), kind if len(files) == 1 else "")
+        if found.setdefault(made.kind, made) is not made:
+            raise SettingsError(f"schema = {file!r} is a second one for {made.kind}; name one for each format")
+    return found

@@ -1,0 +1,270 @@
+"""Orders as Protobuf: one message of a .proto file, by Google's own library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from keyword import iskeyword
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message import DecodeError as BrokenMessage
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from kafka_orders.domain.errors import DecodeError, InvalidOrderError, SettingsError
+from kafka_orders.domain.order import Contract, Read
+from kafka_orders.formats.base import Kind, Record, refuse_large, refuse_large_schema
+from kafka_orders.formats.flat import run
+from kafka_orders.formats.protoc import files_of
+
+#: Messages that are one decimal number each, by their full names; their fields are told in :func:`_decimal`.
+DECIMALS = {"google.type.Decimal", "google.type.Money", "confluent.type.Decimal"}
+#: A decimal of more bytes is no price, and a megabyte of digits takes minutes to convert.
+MOST_DECIMAL_BYTES = 64
+#: From here on a number is rounded to infinity in 32 bits.
+LARGEST_SINGLE = 3.4028235677973366e38
+#: Dotted paths are listed so deep: messages may hold themselves.
+_DEPTH = 4
+
+_DECODE = """
+def decode(payload):
+    if len(payload) > most: return reference(payload)
+    try:
+        message = parse(payload)
+    except Exception:
+        return reference(payload)
+    {reads}
+    if {sure}:
+        return {{{told}}}
+    return plain(message)
+"""
+
+
+class ProtobufFormat:
+    """One message type. A field is called what the .proto file calls it.
+
+    A field that is not set is not in the record, where the schema can tell that (``optional``, proto2, messages);
+    where it can't, it has the type's zero. Fields that the schema does not know are passed over. Enums are told by
+    name, and :data:`DECIMALS` as numbers.
+    """
+
+    kind: Kind = "protobuf"
+
+    def __init__(self, schema: str | bytes, message: str = "", folder: Path | None = None) -> None:
+        """Compile the schema.
+
+        Args:
+            schema: the text of a .proto file.
+            message: the record's message; default: the file's first.
+            folder: where its imports are looked for.
+
+        Raises:
+            SettingsError: protoc refuses it, or it has no such message.
+        """
+        try:
+            self.text = schema.decode() if isinstance(schema, bytes) else schema
+        except UnicodeDecodeError:
+            raise SettingsError("the Protobuf schema is not UTF-8 text") from None
+        refuse_large_schema(self.text)
+        files = files_of(self.text, folder=folder)
+        descriptor = message_in(files, message)
+        #: Full name of the message, and its place in the file: what the wire format's message indexes tell.
+        self.name: str = descriptor.full_name
+        self.indexes = place_of(descriptor.full_name, files)
+        self.fields = tuple(_paths(descriptor))
+        self._class: type[Message] = GetMessageClass(descriptor)
+        #: bytes -> record; raises DecodeError. Messages of single values take a compiled path.
+        self.decode: Callable[[bytes], Record] = self._compiled(descriptor) or self.decode_any
+
+    def decode_any(self, payload: bytes) -> Record:
+        """Decode any message, the reference.
+
+        Raises:
+            DecodeError: the bytes are no message, or more than a mebibyte.
+        """
+        refuse_large(payload)
+        try:
+            return plain(self._class.FromString(payload))
+        except (BrokenMessage, UnicodeDecodeError, RecursionError) as error:
+            raise DecodeError(f"not a message {self.name}: {error}") from None
+
+    def encode(self, record: Mapping[str, Any]) -> bytes:
+        """Encode an order.
+
+        Raises:
+            ValueError: the order does not fit the schema.
+        """
+        try:
+            payload: bytes = self._class(**_fitting(self._class.DESCRIPTOR, record)).SerializeToString()
+        except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:
+            raise ValueError(f"the record does not fit the schema: {error}") from error
+        return payload
+
+    def reader(self, contract: Contract) -> Read:
+        """Return decoder and validator one after the other."""
+        return contract.reader(self.decode)
+
+    def _compiled(self, descriptor: Descriptor) -> Callable[[bytes], Record] | None:
+        """Return a decoder for a message of single values; anything unusual is left to the reference."""
+        fields = list(descriptor.fields)
+        if not fields or any(one.is_repeated or one.type in _RICH or iskeyword(one.name) for one in fields):
+            return None
+        reads = "; ".join(f"v{at} = message.{one.name}" for at, one in enumerate(fields))
+        # What is not zero is set: the rest, which may be missing, is looked at closely elsewhere.
+        unsure = [f"v{at}" for at, one in enumerate(fields) if one.has_presence]
+        told = ", ".join(f"{one.name!r}: v{at}" for at, one in enumerate(fields))
+        source = _DECODE.format(reads=reads, sure=" and ".join(unsure) or "True", told=told)
+        names = {"parse": self._class.FromString, "reference": self.decode_any, "plain": plain, "most": 1 << 20}
+        decode: Callable[[bytes], Record] = run(f"<decoder of {self.name}>", source, names)["decode"]
+        return decode
+
+
+#: Kinds of fields that are not told as they are.
+_RICH = {FieldDescriptor.TYPE_MESSAGE, FieldDescriptor.TYPE_GROUP, FieldDescriptor.TYPE_ENUM}
+
+
+def message_in(files: FileDescriptorSet, name: str = "") -> Descriptor:
+    """Return a message of the last of ``files``, by its full name or its name in the file; default: its first.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    pool = DescriptorPool()
+    for file in files.file:
+        pool.Add(file)
+    last = files.file[-1]
+    wanted = name or (last.message_type[0].name if last.message_type else "")
+    for full in (wanted, f"{last.package}.{wanted}"):
+        try:
+            found: Descriptor = pool.FindMessageTypeByName(full)
+        except KeyError:
+            continue
+        return found
+    there = ", ".join(one.name for one in last.message_type) or "none"
+    raise SettingsError(f"the Protobuf schema has no message {name or 'at all'}; there: {there}")
+
+
+def message_at(text: str, imports: Mapping[str, str], places: tuple[int, ...]) -> str:
+    """Return the full name of the message at a place of a .proto text, as a frame tells it.
+
+    Raises:
+        SettingsError: the text cannot be compiled, or has no such message.
+    """
+    refuse_large_schema(text)
+    last = files_of(text, imports).file[-1]
+    name, level = str(last.package), last.message_type
+    for place in places:
+        if not 0 <= place < len(level):
+            raise SettingsError(f"the Protobuf schema has no message {list(places)}")
+        name, level = f"{name}.{level[place].name}".lstrip("."), level[place].nested_type
+    return name
+
+
+def place_of(name: str, files: FileDescriptorSet) -> tuple[int, ...]:
+    """Return the place of a message in the last of ``files``; () where it is in another one."""
+    last = files.file[-1]
+    found, level, places = last.package, last.message_type, []
+    for part in name.removeprefix(f"{found}.").split("."):
+        at = next((at for at, one in enumerate(level) if one.name == part), None)
+        if at is None:
+            return ()
+        places.append(at)
+        level = level[at].nested_type
+    return tuple(places)
+
+
+def _paths(descriptor: Descriptor, before: str = "", depth: int = _DEPTH) -> Iterator[str]:
+    for one in descriptor.fields:
+        yield before + one.name
+        inner = one.message_type
+        if inner and depth and not one.is_repeated and inner.full_name not in DECIMALS:
+            yield from _paths(inner, f"{before}{one.name}.", depth - 1)
+
+
+def plain(message: Message) -> Record:
+    """Return a message as a record; see :class:`ProtobufFormat`."""
+    told = {}
+    for one in message.DESCRIPTOR.fields:
+        if one.is_repeated or not one.has_presence or message.HasField(one.name):
+            told[one.name] = _value(one, getattr(message, one.name))
+    return told
+
+
+def _value(field: FieldDescriptor, value: Any) -> Any:
+    if not field.is_repeated:
+        return _single(field, value)
+    inner = field.message_type
+    if inner and inner.GetOptions().map_entry:
+        of = inner.fields_by_name["value"]
+        return {key: _single(of, each) for key, each in value.items()}
+    return [_single(field, each) for each in value]
+
+
+def _single(field: FieldDescriptor, value: Any) -> Any:
+    if field.message_type:
+        return _decimal(value) if field.message_type.full_name in DECIMALS else plain(value)
+    if field.enum_type:
+        named = field.enum_type.values_by_number.get(value)
+        return named.name if named else value
+    return value
+
+
+def _decimal(message: Any) -> Decimal:
+    """Return the number of a message that is one.
+
+    Raises:
+        InvalidOrderError: it spells none.
+    """
+    try:
+        if message.ByteSize() > MOST_DECIMAL_BYTES:
+            raise InvalidOrderError("a decimal number of more digits than any price has")
+        match message.DESCRIPTOR.full_name:
+            case "google.type.Decimal":
+                return Decimal(message.value)
+            case "google.type.Money":
+                return Decimal(message.units) + Decimal(message.nanos).scaleb(-9)
+            case _:
+                unscaled = int.from_bytes(message.value, "big", signed=True)
+                return Decimal(unscaled).scaleb(-message.scale)
+    except (InvalidOperation, ValueError) as error:
+        raise InvalidOrderError(f"not a decimal number: {message!s:.80}") from error
+
+
+def _fitting(descriptor: Descriptor, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record as its message's constructor takes it: decimals as messages; no nulls, nothing strange."""
+    known = descriptor.fields_by_name
+    return {
+        name: _fit(known[name], value) for name, value in record.items() if name in known and value is not None
+    }
+
+
+def _fit(field: FieldDescriptor, value: Any) -> Any:
+    inner = field.message_type
+    if field.type == FieldDescriptor.TYPE_FLOAT and isinstance(value, float | int) and not _is_single(value):
+        raise ValueError(f"{field.name}: {value!r} is too large for a float")
+    if inner and isinstance(value, Decimal | int | float) and inner.full_name in DECIMALS:
+        return _message_of(inner.full_name, Decimal(str(value)))
+    if inner and not field.is_repeated and isinstance(value, Mapping):
+        return _fitting(inner, value)
+    return value
+
+
+def _is_single(value: float) -> bool:
+    """Say whether a number stays one in 32 bits; NaN and the infinities are what they were."""
+    return abs(value) < LARGEST_SINGLE or not isfinite(value)
+
+
+def _message_of(name: str, number: Decimal) -> dict[str, Any]:
+    if name == "google.type.Decimal":
+        return {"value": str(number)}
+    if name == "google.type.Money":
+        return {"units": int(number), "nanos": int((number % 1).scaleb(9))}
+    scale = max(0, -int(number.as_tuple().exponent))
+    unscaled = int(number.scaleb(scale))
+    size = unscaled.bit_length() // 8 + 1
+    return {"value": unscaled.to_bytes(size, "big", signed=True), "scale": scale}
