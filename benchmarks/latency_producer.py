@@ -7,7 +7,7 @@ import sys
 
 from benchmarks.job import Job
 from benchmarks.peers.ours import settings_of
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.pipeline.produce import produce
 from kafka_orders.pipeline.stop import Stop
 

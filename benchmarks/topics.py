@@ -13,7 +13,7 @@ from benchmarks.job import Job, failing_below
 from benchmarks.peers.common import decoder
 from benchmarks.peers.ours import settings_of
 from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.avro import order_format
+from kafka_orders.formats.opening import order_codec
 from kafka_orders.pipeline import upkeep
 from kafka_orders.pipeline.produce import produce
 from kafka_orders.pipeline.startup import connection_of
