@@ -12,7 +12,9 @@ import pytest
 
 from kafka_orders.domain.errors import LocalKafkaError
 from kafka_orders.sources import home_folder
+from tests.support import registry as registries
 from tests.support.pipeline import Pipeline
+from tests.support.registry import Registry
 
 #: Downloads are shared by all tests and kept between runs; everything else is new for each run.
 CACHE = Path(os.environ.get("KAFKA_ORDERS_CACHE") or home_folder() / "jars")
@@ -43,6 +45,14 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip(f"no Kafka here: {error}")
     yield status.bootstrap_servers
     cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A real schema registry, one for the session; tests use subjects of their own."""
+    running = registries.made(CACHE, tmp_path_factory.mktemp("registry"))
+    yield running
+    running.kill()
 
 
 @pytest.fixture

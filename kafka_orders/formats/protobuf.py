@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from keyword import iskeyword
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError as BrokenMessage
 from google.protobuf.message import Message
@@ -77,7 +78,8 @@ class ProtobufFormat:
         self.name: str = descriptor.full_name
         self.indexes = place_of(descriptor.full_name, files)
         self.fields = tuple(_paths(descriptor))
-        self._class: type[Message] = GetMessageClass(descriptor)
+        #: Google's class of it.
+        self.message_class: type[Message] = GetMessageClass(descriptor)
         #: bytes -> record; raises DecodeError. Messages of single values take a compiled path.
         self.decode: Callable[[bytes], Record] = self._compiled(descriptor) or self.decode_any
 
@@ -89,7 +91,7 @@ class ProtobufFormat:
         """
         refuse_large(payload)
         try:
-            return plain(self._class.FromString(payload))
+            return plain(self.message_class.FromString(payload))
         except (BrokenMessage, UnicodeDecodeError, RecursionError) as error:
             raise DecodeError(f"not a message {self.name}: {error}") from None
 
@@ -100,7 +102,9 @@ class ProtobufFormat:
             ValueError: the order does not fit the schema.
         """
         try:
-            payload: bytes = self._class(**_fitting(self._class.DESCRIPTOR, record)).SerializeToString()
+            payload: bytes = self.message_class(
+                **_fitting(self.message_class.DESCRIPTOR, record)
+            ).SerializeToString()
         except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:
             raise ValueError(f"the record does not fit the schema: {error}") from error
         return payload
@@ -119,7 +123,12 @@ class ProtobufFormat:
         unsure = [f"v{at}" for at, one in enumerate(fields) if one.has_presence]
         told = ", ".join(f"{one.name!r}: v{at}" for at, one in enumerate(fields))
         source = _DECODE.format(reads=reads, sure=" and ".join(unsure) or "True", told=told)
-        names = {"parse": self._class.FromString, "reference": self.decode_any, "plain": plain, "most": 1 << 20}
+        names = {
+            "parse": self.message_class.FromString,
+            "reference": self.decode_any,
+            "plain": plain,
+            "most": 1 << 20,
+        }
         decode: Callable[[bytes], Record] = run(f"<decoder of {self.name}>", source, names)["decode"]
         return decode
 
@@ -156,13 +165,21 @@ def message_at(text: str, imports: Mapping[str, str], places: tuple[int, ...]) -
         SettingsError: the text cannot be compiled, or has no such message.
     """
     refuse_large_schema(text)
-    last = files_of(text, imports).file[-1]
+    last = _coded(text) or files_of(text, imports).file[-1]
     name, level = str(last.package), last.message_type
     for place in places:
         if not 0 <= place < len(level):
             raise SettingsError(f"the Protobuf schema has no message {list(places)}")
         name, level = f"{name}.{level[place].name}".lstrip("."), level[place].nested_type
     return name
+
+
+def _coded(text: str) -> FileDescriptorProto | None:
+    """Return the file that a text is in base64, as Confluent's Python client registers it; None: it is not."""
+    try:
+        return FileDescriptorProto.FromString(b64decode(text, validate=True))
+    except (ValueError, BrokenMessage):
+        return None
 
 
 def place_of(name: str, files: FileDescriptorSet) -> tuple[int, ...]:

@@ -7,8 +7,7 @@ answering (down, overloaded, a wrong password, an answer that is none) is an out
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kafka_orders.domain.errors import NotFoundError, OutageError, RefusedError, SettingsError
@@ -30,8 +29,12 @@ _NUMBERS = (
     "cache.capacity",
     "cache.latest.ttl.sec",
 )
+#: Who asks waits anyway, and says so: its client need not try for half a minute.
+_ONCE_MORE = {"max.retries": 1, "retries.wait.ms": 100, "retries.max.wait.ms": 200}
 #: HTTP codes by which it says that a schema is not taken: incompatible, or no schema.
 _NOT_TAKEN = (409, 422)
+#: How a registry's own codes of what is not there begin: at a wrong address, too, everything is HTTP 404.
+_NOT_FOUND = "404"
 
 T = TypeVar("T")
 
@@ -66,12 +69,7 @@ class SchemaRegistry:
             ) from error
         logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request is not for our readers
         self.url = url
-        told: dict[str, Any] = {
-            "timeout": ANSWER_SECONDS,
-            "max.retries": 1,
-            "retries.wait.ms": 100,
-            **(properties or {}),
-        }
+        told: dict[str, Any] = {"timeout": ANSWER_SECONDS, **_ONCE_MORE, **(properties or {})}
         try:
             told |= {name: float(told[name]) for name in _NUMBERS if name in told}
             self._client: Any = SchemaRegistryClient({"url": url, **told})
@@ -85,9 +83,13 @@ class SchemaRegistry:
             NotFoundError: there is none of this id, or it is of no kind that is read here.
             OutageError: the registry does not answer.
         """
-        found = self._ask(lambda: self._client.get_schema(schema_id), f"schema id {schema_id}")
-        subjects = self._ask(lambda: self._client.get_subjects_by_schema_id(schema_id), f"schema id {schema_id}")
-        return self._told(found, subjects, f"schema id {schema_id}")
+        name = f"schema id {schema_id}"
+
+        def found() -> Registered:
+            subjects = self._client.get_subjects_by_schema_id(schema_id)
+            return self._told(self._client.get_schema(schema_id), subjects, name)
+
+        return self._ask(found, name)
 
     def by_guid(self, guid: str, subjects: frozenset[str]) -> Registered:
         """Return a schema by its global id, which is the one that records' headers tell.
@@ -96,25 +98,31 @@ class SchemaRegistry:
             NotFoundError: there is none of this id in any of ``subjects``.
             OutageError: the registry does not answer.
         """
-        found = self._ask(lambda: self._client.get_schema_by_guid(guid), f"schema {guid}")
-        held = frozenset(one for one in subjects if self._holds(one, found))
-        return self._told(found, held, f"schema {guid}")
+        name = f"schema {guid}"
 
-    def id_of(self, subject: str, kind: Kind, text: str, *, register: bool = True) -> int:
+        def found() -> Registered:
+            schema = self._client.get_schema_by_guid(guid)
+            return self._told(schema, [one for one in subjects if self._holds(one, schema)], name)
+
+        try:
+            return self._ask(found, name)
+        except OutageError:
+            # Older registries have no such path: where they answer otherwise, this one id is what is wrong.
+            self._ask(self._client.get_subjects, "subjects")
+            raise NotFoundError(f"{name}: the schema registry knows no global ids") from None
+
+    def id_of(self, subject: str, kind: Kind, text: str) -> int:
         """Return the id of a schema under a subject, having registered it where that is missing.
 
         Raises:
-            NotFoundError: it is missing, and not to be registered.
             RefusedError: the registry does not take it.
             OutageError: the registry does not answer.
         """
         schema = self._schema(kind, text)
         try:
-            return int(self._ask(lambda: self._client.lookup_schema(subject, schema), subject).schema_id)
+            return self._ask(lambda: int(self._client.lookup_schema(subject, schema).schema_id), subject)
         except NotFoundError:
-            if not register:
-                raise
-        return int(self._ask(lambda: self._client.register_schema(subject, schema), subject))
+            return self._ask(lambda: int(self._client.register_schema(subject, schema)), subject)
 
     def versions(self, subject: str) -> list[tuple[int, Registered]]:
         """Return number and schema of each version of a subject; none where it does not exist.
@@ -122,12 +130,15 @@ class SchemaRegistry:
         Raises:
             OutageError: the registry does not answer.
         """
+
+        def found() -> list[tuple[int, Registered]]:
+            held = [self._client.get_version(subject, number) for number in self._client.get_versions(subject)]
+            return [(one.version, self._told(one.schema, [subject], subject)) for one in held]
+
         try:
-            numbers = self._ask(lambda: self._client.get_versions(subject), subject)
+            return self._ask(found, subject)
         except NotFoundError:
             return []
-        found = [self._ask(partial(self._client.get_version, subject, at), subject) for at in numbers]
-        return [(one.version, self._told(one.schema, [subject], subject)) for one in found]
 
     def takes(self, subject: str, kind: Kind, text: str) -> bool:
         """Say whether the registry would take a schema as a subject's next version, by the subject's own rule.
@@ -137,28 +148,25 @@ class SchemaRegistry:
         """
         schema = self._schema(kind, text)
         try:
-            return bool(self._ask(lambda: self._client.test_compatibility(subject, schema), subject))
+            return self._ask(lambda: bool(self._client.test_compatibility(subject, schema)), subject)
         except NotFoundError:  # it has no version yet
             return True
 
     def _holds(self, subject: str, schema: Schema) -> bool:
         try:
-            return bool(self._ask(lambda: self._client.lookup_schema(subject, schema), subject))
+            return self._ask(lambda: bool(self._client.lookup_schema(subject, schema)), subject)
         except NotFoundError:
             return False
 
-    def _told(self, schema: Schema, subjects: Any, name: str) -> Registered:
+    def _told(self, schema: Schema, subjects: Iterable[str], name: str) -> Registered:
         kind = _KINDS.get(schema.schema_type or "AVRO")
-        if kind is None or schema.schema_str is None:
+        if kind is None:
             raise NotFoundError(f"{name} is of type {schema.schema_type}, which is not read here")
         imports = {str(one.name): self._referenced(one) for one in schema.references or ()}
-        return Registered(kind, schema.schema_str, frozenset(subjects), imports)
+        return Registered(kind, _text(schema), frozenset(subjects), imports)
 
     def _referenced(self, reference: Any) -> str:
-        found = self._ask(
-            lambda: self._client.get_version(reference.subject, reference.version), str(reference.name)
-        )
-        return str(found.schema.schema_str)
+        return _text(self._client.get_version(reference.subject, reference.version).schema)
 
     @staticmethod
     def _schema(kind: Kind, text: str) -> Schema:
@@ -171,14 +179,21 @@ class SchemaRegistry:
 
         try:
             return question()
+        except (NotFoundError, OutageError):
+            raise
         except SchemaRegistryError as error:
-            if error.http_status_code == 404:
+            if error.http_status_code == 404 and str(error.error_code).startswith(_NOT_FOUND):
                 raise NotFoundError(f"{about} is not in the schema registry") from error
             if error.http_status_code in _NOT_TAKEN:
-                raise RefusedError(
-                    f"the schema registry does not take it for {about}: {error.error_message}"
-                ) from None
+                said = f"the schema registry does not take it for {about}: {error.error_message}"
+                raise RefusedError(said) from None
             why = f"HTTP {error.http_status_code}: {error.error_message}"
-        except Exception as error:  # no connection, a timeout, an answer that is no JSON: of many classes
+        except Exception as error:  # no connection, a timeout, an answer that is none: of many classes
             why = f"{type(error).__name__}: {error}"
         raise OutageError(f"the schema registry at {self.url} does not answer ({why:.300}); no order was touched")
+
+
+def _text(schema: Any) -> str:
+    if not isinstance(schema.schema_str, str):
+        raise TypeError("a schema without text")
+    return schema.schema_str

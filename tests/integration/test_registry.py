@@ -1,0 +1,195 @@
+"""A real schema registry: frames of ours and of Confluent's own serializers, refusals, an outage, strange ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
+from confluent_kafka.schema_registry.json_schema import JSONDeserializer, JSONSerializer
+from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, ProtobufSerializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from kafka_orders.app import App
+from kafka_orders.formats.base import KINDS, Kind
+from kafka_orders.formats.choice import contract_format
+from kafka_orders.formats.protobuf import ProtobufFormat
+from kafka_orders.formats.registry import TYPES
+from kafka_orders.views.verify import Verdict, verify
+from tests.conftest import CACHE
+from tests.support import registry as registries
+from tests.support.pipeline import Pipeline
+from tests.support.registry import Registry
+from tests.support.waiting import eventually
+from tests.support.witness import read_all
+
+pytestmark = pytest.mark.broker
+
+ORDER = {"orderId": "theirs-1", "product": "Tea", "price": 4.5}
+
+
+def framed(line: Pipeline, registry: Registry, kind: Kind) -> Pipeline:
+    line.extra.update(REGISTRY_URL=registry.url, FORMAT=kind)
+    return line
+
+
+def client(registry: Registry) -> SchemaRegistryClient:
+    return SchemaRegistryClient({"url": registry.url, "timeout": 10})
+
+
+def subject(line: Pipeline) -> str:
+    return f"{line.settings().topic}-value"
+
+
+def send(line: Pipeline, *records: tuple[bytes, list[tuple[str, bytes]]]) -> None:
+    producer = Producer({"bootstrap.servers": line.bootstrap})
+    for number, (value, headers) in enumerate(records):
+        producer.produce(line.settings().topic, value, str(number), headers=headers)
+    assert producer.flush(20) == 0
+
+
+def judged(line: Pipeline, *, deep: bool = True) -> Verdict:
+    settings = line.settings()
+    job = App().job(settings)
+    return verify(settings, job.decode, deep=deep, contract=job.contract)
+
+
+def settled(line: Pipeline, handled: int, within: float = 40.0) -> Verdict:
+    def done() -> bool:
+        found = judged(line, deep=False)
+        return found.unread == 0 and found.waiting == 0 and found.counted + found.dead == handled
+
+    eventually(done, within, f"{handled} orders counted or dead")
+    found = judged(line)
+    assert found.findings == []
+    return found
+
+
+def theirs(registry: Registry, kind: Kind, line: Pipeline) -> tuple[Any, Any]:
+    """Return serializer and deserializer of Confluent's own client."""
+    asked, text = client(registry), contract_format(kind).text
+    if kind == "avro":
+        return AvroSerializer(asked, text), AvroDeserializer(asked)
+    if kind == "json":
+        return JSONSerializer(text, asked), JSONDeserializer(text, schema_registry_client=asked)
+    form = contract_format(kind)
+    assert isinstance(form, ProtobufFormat)
+    made = form.message_class
+    encode = ProtobufSerializer(made, asked, {"use.deprecated.format": False})
+    read = ProtobufDeserializer(made, {"use.deprecated.format": False}, asked)
+    return (lambda order, told: encode(made(**order), told)), read
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ours_are_read_by_confluents_client_and_theirs_by_us(
+    line: Pipeline, registry: Registry, kind: Kind
+) -> None:
+    """Registered once, framed, counted; in each format."""
+    framed(line, registry, kind)
+    main = line.start("-m", "kafka_orders", "consume")
+    main.says("restored")
+    line.produce(20)
+    encode, decode = theirs(registry, kind, line)
+    told = SerializationContext(line.settings().topic, MessageField.VALUE)
+    send(line, (encode(ORDER, told), []))
+    found = settled(line, 21)
+    assert (found.counted, found.dead) == (21, 0)
+    records = read_all(line.bootstrap, line.settings().topic)
+    assert {(one.value() or b"")[:1] for one in records} == {b"\0"}
+    versions = client(registry).get_versions(subject(line))
+    assert len({(one.value() or b"")[:5] for one in records}) == len(versions)
+    read = [decode(one.value(), told) for one in records]
+    products = {one["product"] if isinstance(one, dict) else one.product for one in read}
+    assert "Tea" in products
+    assert len(products) > 2
+    # Confluent's Protobuf serializer registers its own rendering of the same message.
+    assert versions == ([1, 2] if kind == "protobuf" else [1])
+    assert main.stop() == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_schema_that_breaks_others_is_refused_and_nothing_is_sent(
+    line: Pipeline, registry: Registry, kind: Kind
+) -> None:
+    """By the registry's own rule; exit 4, with its words."""
+    framed(line, registry, kind)
+    broken = {
+        "avro": '{"type":"record","name":"Order","namespace":"com.example.orders","fields":['
+        '{"name":"orderId","type":"string"},{"name":"product","type":"int"},{"name":"price","type":"float"}]}',
+        "json": '{"type":"object","title":"Order","properties":{"orderId":{"type":"string"},'
+        '"product":{"type":"integer"},"price":{"type":"number"}},"required":["orderId","product","price"]}',
+        "protobuf": 'syntax = "proto3"; package com.example.orders; message Order {'
+        " optional string orderId = 1; optional int32 product = 2; optional float price = 3; }",
+    }[kind]
+    client(registry).register_schema(subject(line), Schema(broken, TYPES[kind]))
+    done = line.run("produce", "--count", "3", "--rate", "0")
+    assert done.returncode == 4, done.stderr
+    assert "does not take it" in done.stderr
+    assert read_all(line.bootstrap, line.settings().topic) == []
+
+
+def test_unknown_and_foreign_ids_are_dead_letters_of_decode(line: Pipeline, registry: Registry) -> None:
+    """Each once; another topic's schema is not used, were it the same one."""
+    framed(line, registry, "avro")
+    foreign = client(registry).register_schema(f"{line.name}-others-value", Schema(PAYMENT, "AVRO"))
+    raw = contract_format("avro").encode(ORDER)
+    values = [
+        (b"\0" + foreign.to_bytes(4, "big") + raw, []),
+        (b"\0\x7f\xff\xff\xff" + raw, []),
+        (b"\0\1", []),
+        (raw, [("__value_schema_id", b"\1" + bytes(16))]),
+        (raw, [("__value_schema_id", b"nonsense")]),
+    ]
+    main = line.start("-m", "kafka_orders", "consume")
+    main.says("restored")
+    line.produce(5)
+    send(line, *values, (raw, []))
+    found = settled(line, 11)
+    assert (found.counted, found.dead) == (6, 5)  # unframed records are read raw: those of before the migration
+    dead = [dict(one.headers() or []) for one in read_all(line.bootstrap, line.settings().dlq_topic)]
+    assert {one["x-failure-stage"] for one in dead} == {b"decode"}
+    said = " ".join(one["error"].decode() for one in dead)
+    for words in (f"belongs to {line.name}-others-value", "schema id 2147483647 is not in", "frame has 5 bytes",
+                  "knows no global ids", "tells no schema id"):  # fmt: skip
+        assert words in said
+    assert main.stop() == 0
+
+
+PAYMENT = '{"type":"record","name":"Payment","fields":[{"name":"iban","type":"string"}]}'
+
+
+@pytest.fixture
+def durable(tmp_path: Path) -> Iterator[Registry]:
+    """A registry that may be killed, and comes back with what it had."""
+    made = registries.made(CACHE, tmp_path / "durable", durable=True)
+    yield made
+    made.kill()
+
+
+def test_an_outage_of_the_registry_holds_orders_and_kills_none(line: Pipeline, durable: Registry) -> None:
+    """A worker that starts meanwhile waits; so does a producer; what they know already they go on reading."""
+    framed(line, durable, "avro")
+    knows = line.start("-m", "kafka_orders", "consume", "--breaker", "0")
+    knows.says("restored")
+    line.produce(10)
+    settled(line, 10)
+    durable.kill()
+    producer = line.start("-m", "kafka_orders", "produce", "--count", "10", "--rate", "0", "--seed", "2")
+    producer.says("does not answer")
+    assert knows.stop() == 0
+    encoded = read_all(line.bootstrap, line.settings().topic)[0].value() or b""
+    fresh = line.start("-m", "kafka_orders", "consume", "--breaker", "0")
+    fresh.says("restored")
+    send(line, *[(encoded, [])] * 7)
+    fresh.says("does not answer")
+    found = judged(line, deep=False)
+    assert (found.counted, found.dead, found.waiting, found.unread) == (10, 0, 0, 7)
+    durable.start()
+    assert producer.process.wait(60) == 0
+    after = settled(line, 27, within=60)
+    assert (after.counted, after.dead) == (27, 0)
+    assert fresh.stop() == 0
