@@ -80,7 +80,8 @@ def theirs(registry: Registry, kind: Kind, line: Pipeline) -> tuple[Any, Any]:
     assert isinstance(form, ProtobufFormat)
     made = form.message_class
     encode = ProtobufSerializer(made, asked, {"use.deprecated.format": False})
-    read = ProtobufDeserializer(made, {"use.deprecated.format": False}, asked)
+    # Without the registry: it asks for schemas in base64, which Apicurio does not give (Confluent's does).
+    read = ProtobufDeserializer(made, {"use.deprecated.format": False})
     return (lambda order, told: encode(made(**order), told)), read
 
 
