@@ -9,7 +9,7 @@ from functools import partial
 
 import click
 
-from kafka_orders.cli.options import quiet_option, say, with_settings
+from kafka_orders.cli.options import FORMAT, quiet_option, say, with_settings
 from kafka_orders.cli.views import print_averages, print_verdict
 from kafka_orders.domain.errors import EXIT_NOT_PROVEN
 from kafka_orders.domain.settings import DEFAULT_BOOTSTRAP, Settings
@@ -25,7 +25,7 @@ _SEED = 42
 
 @click.command()
 @click.option("--orders", type=click.IntRange(2), default=300, show_default=True, help="how many orders are sent")
-@with_settings("seed", "retry_delay_ms")
+@with_settings("seed", "retry_delay_ms", *FORMAT)
 @quiet_option
 def demo(settings: Settings, *, orders: int, quiet: bool) -> None:
     """Play the whole story in under a minute and prove that no order is missing; exit 0 only if so.
@@ -50,7 +50,7 @@ def _show(settings: Settings, verdict: Verdict) -> None:
 
 
 @click.command()
-@with_settings("rate", "seed", "fail", "max_retries", "retry_delay_ms")
+@with_settings("rate", "seed", "fail", "max_retries", "retry_delay_ms", *FORMAT)
 @click.option("--port", type=click.IntRange(0, 65_535), default=8090, show_default=True, help="of the page")
 @click.option("--no-page", is_flag=True, help="without the page")
 @quiet_option

@@ -24,7 +24,7 @@ _WRITERS: dict[str, Callable[..., None]] = {"jsonl": write_jsonl, "csv": write_c
 
 
 @click.command()
-@with_settings(*SETTINGS)
+@with_settings(*(one for one in SETTINGS if one != "format"))  # here it is the file's
 @with_selection
 @click.argument("file")
 @topic_option

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from kafka_orders.app import App
-from kafka_orders.cli.options import output_option, quiet_option, say, with_settings
+from kafka_orders.cli.options import FORMAT, output_option, quiet_option, say, with_settings
 from kafka_orders.cli.roles import load_handler
 from kafka_orders.cli.selecting import topic_option, with_selection
 from kafka_orders.cli.tables import emit
@@ -32,7 +32,7 @@ from kafka_orders.pipeline.heap import settled_heap
 from kafka_orders.pipeline.roles import Job
 from kafka_orders.pipeline.stop import Stop
 
-SETTINGS = ("retry_topic", "dlq_topic", "dlq_status_topic", "dlq_group", "max_retries", "schema", "group_by")
+SETTINGS = ("retry_topic", "dlq_topic", "dlq_status_topic", "dlq_group", "max_retries", *FORMAT, "group_by")
 reason_option = click.option("--reason", default="", metavar="TEXT", help="why; kept with the job")
 yes_option = click.option("--yes", is_flag=True, help="ask nothing")
 

@@ -21,6 +21,7 @@ from kafka_orders.domain.errors import (
     KafkaOrdersError,
     NoBrokerError,
     NotFoundError,
+    OutageError,
     RefusedError,
     SettingsError,
 )
@@ -29,6 +30,7 @@ _log = logging.getLogger("kafka_orders.web")
 MEDIA_TYPE = "application/problem+json"
 _STATUS: list[tuple[type[KafkaOrdersError], int]] = [
     (NotFoundError, 404), (SettingsError, 422), (RefusedError, 409), (NoBrokerError, 503), (BrokerError, 503),
+    (OutageError, 503),
     (BusyError, 503),
 ]  # fmt: skip
 
