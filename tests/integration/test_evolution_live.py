@@ -58,7 +58,7 @@ def run(line: Pipeline, kind: Kind, producers: list[str], consumer: str = "", *w
 def test_a_new_consumer_reads_old_and_new_orders(
     line: Pipeline, registry: Registry, tmp_path: Path, kind: Kind
 ) -> None:
-    """A field added, with its default where it is missing; Avro's price promoted. Avro needs the registry for it."""
+    """A field added, with its default where it is missing; Avro's price promoted, by the registry's schemas."""
     if kind == "avro":
         line.extra["REGISTRY_URL"] = registry.url
     schema = str(newer(kind, tmp_path, promoted=True))
@@ -66,7 +66,7 @@ def test_a_new_consumer_reads_old_and_new_orders(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_old_consumer_reads_new_orders(line: Pipeline, registry: Registry, tmp_path: Path, kind: Kind) -> None:
+def test_old_consumers_read_new_orders(line: Pipeline, registry: Registry, tmp_path: Path, kind: Kind) -> None:
     """What it does not know it passes over."""
     if kind == "avro":
         line.extra["REGISTRY_URL"] = registry.url
@@ -74,7 +74,7 @@ def test_an_old_consumer_reads_new_orders(line: Pipeline, registry: Registry, tm
 
 
 def test_without_a_registry_avro_needs_one_schema_for_all(line: Pipeline, tmp_path: Path) -> None:
-    """The limit of raw Avro: an order of another schema does not decode; it stands in the DLQ, not in an average."""
+    """The limit of raw Avro: an order of another schema does not decode; it is dead, and in no average."""
     main = line.start("-m", "kafka_orders", "consume")
     main.says("restored")
     schema = str(newer("avro", tmp_path, promoted=False))
