@@ -49,7 +49,10 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """A real schema registry, one for the session; tests use subjects of their own."""
+    """A real schema registry; tests use subjects of their own.
+
+    One for each worker of pytest-xdist: it is there in 3 to 5 seconds and takes 250 MB, too little to share.
+    """
     running = registries.made(CACHE, tmp_path_factory.mktemp("registry"))
     yield running
     running.kill()

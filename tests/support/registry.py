@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tarfile
@@ -24,7 +25,7 @@ from tests.support.waiting import eventually
 
 #: What is fetched, and what it has to be byte for byte.
 GROUP, ARTIFACT, VERSION = "io.apicurio", "apicurio-registry-app", "3.3.3"
-SHA256 = "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
+SIZE, SHA256 = 158_577_952, "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
 _BOOT_SECONDS = 90.0
 
 
@@ -59,9 +60,11 @@ def _fetched(cache: Path) -> Path:
         ) from error
     with path.open("rb") as file:
         seen = hashlib.file_digest(file, "sha256").hexdigest()
-    if seen != SHA256:
+    if (size := path.stat().st_size) != SIZE or seen != SHA256:
         path.unlink()
-        raise LocalKafkaError(f"the schema registry that was downloaded has SHA-256 {seen}, not {SHA256}")
+        raise LocalKafkaError(
+            f"the schema registry that was downloaded has {size} bytes and SHA-256 {seen}, not {SIZE} and {SHA256}"
+        )
     return path
 
 
@@ -114,10 +117,17 @@ class Registry:
             return bool(urllib.request.urlopen(f"{self.url}/subjects", timeout=2).status == 200)
         return False
 
+    def stop(self) -> None:
+        """End it as an operator does."""
+        self._end(signal.SIGTERM)
+
     def kill(self) -> None:
         """SIGKILL: from now on nobody answers."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
         if self.process is not None:
-            self.process.kill()
+            self.process.send_signal(how)
             self.process.wait(20)
             self.process = None
 

@@ -54,7 +54,7 @@ def avro_types(depth: int = 2) -> st.SearchStrategy[Any]:
         return plain
     inner = avro_types(0)
     return st.one_of(
-        plain, nullable, inner.filter("null".__ne__).map(lambda one: {"type": "array", "items": one}),
+        plain, nullable, inner.filter(lambda one: one != "null").map(lambda one: {"type": "array", "items": one}),
         inner.map(lambda one: {"type": "map", "values": one}),
     )  # fmt: skip
 

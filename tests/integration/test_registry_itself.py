@@ -1,0 +1,137 @@
+"""What the tests' own registry answers to Confluent's client: that it is one, and where it is not Confluent's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import urlopen
+from uuid import uuid4
+
+import psutil
+import pytest
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+
+from kafka_orders.formats.base import KINDS, Kind
+from kafka_orders.formats.choice import contract_format
+from kafka_orders.formats.registry import TYPES
+from tests.conftest import CACHE
+from tests.support import registry as registries
+from tests.support.registry import Registry
+
+#: The order with a product that is a number.
+BROKEN: dict[Kind, str] = {
+    "avro": '{"type":"record","name":"Order","namespace":"com.example.orders","fields":['
+    '{"name":"orderId","type":"string"},{"name":"product","type":"int"},{"name":"price","type":"float"}]}',
+    "json": '{"type":"object","title":"Order","properties":{"orderId":{"type":"string"},'
+    '"product":{"type":"integer"},"price":{"type":"number"}},"required":["orderId","product","price"]}',
+    "protobuf": 'syntax = "proto3"; package com.example.orders; message Order {'
+    " optional string orderId = 1; optional int32 product = 2; optional float price = 3; }",
+}
+
+
+def schema(kind: Kind) -> Schema:
+    return Schema(contract_format(kind).text, TYPES[kind])
+
+
+@pytest.fixture
+def client(registry: Registry) -> SchemaRegistryClient:
+    return SchemaRegistryClient({"url": registry.url, "timeout": 10})
+
+
+@pytest.fixture
+def subject() -> str:
+    return f"itself-{uuid4().hex[:8]}-value"
+
+
+def refusal(ask: Callable[[], object]) -> tuple[int, int]:
+    """Return the HTTP code and the registry's own."""
+    with pytest.raises(SchemaRegistryError) as seen:
+        ask()
+    return seen.value.http_status_code, seen.value.error_code
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_schemas_are_registered_once_and_found_by_id(
+    client: SchemaRegistryClient, subject: str, kind: Kind
+) -> None:
+    """The same text is the same id, under every subject that has it."""
+    other = f"other-{subject}"
+    given = schema(kind)
+    known = client.register_schema(subject, given)
+    assert client.register_schema(other, given) == known
+    seen = client.lookup_schema(subject, given)
+    assert (seen.schema_id, seen.version, seen.guid) == (known, 1, None)
+    assert (client.get_schema(known).schema_type, client.get_latest_version(subject).schema_id) == (
+        TYPES[kind],
+        known,
+    )
+    assert {subject, other} <= set(client.get_subjects_by_schema_id(known))
+    assert {(subject, 1), (other, 1)} <= {(one.subject, one.version) for one in client.get_schema_versions(known)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_incompatible_schema_is_refused(client: SchemaRegistryClient, subject: str, kind: Kind) -> None:
+    """HTTP 409, and the subject stays as it was: the rule is BACKWARD."""
+    known = client.register_schema(subject, schema(kind))
+    broken = Schema(BROKEN[kind], TYPES[kind])
+    assert refusal(lambda: client.register_schema(subject, broken))[0] == 409
+    assert client.get_versions(subject) == [1]
+    assert client.get_latest_version(subject).schema_id == known
+
+
+def test_what_is_not_there_is_404_with_a_code(client: SchemaRegistryClient, subject: str) -> None:
+    """What it has no path for (global ids) is 404 without one: that is how the two are told apart."""
+    assert refusal(lambda: client.get_schema(2_000_000_000)) == (404, 40403)
+    assert refusal(lambda: client.get_subjects_by_schema_id(2_000_000_000)) == (404, 40403)
+    assert refusal(lambda: client.lookup_schema(subject, schema("avro"))) == (404, 40401)
+    assert refusal(lambda: client.get_schema_by_guid("00000000-0000-0000-0000-000000000001")) == (404, -1)
+
+
+def test_serialized_schemas_are_not_those_of_confluent(
+    client: SchemaRegistryClient, registry: Registry, subject: str
+) -> None:
+    """Avro has none (HTTP 400); Protobuf is the descriptor's bytes as they are, where Confluent's has base64.
+
+    Bytes that are no UTF-8 were lost on the way, which is why ProtobufDeserializer(registry) can't work here.
+    """
+    avro, proto = (client.register_schema(f"{kind}-{subject}", schema(kind)) for kind in ("avro", "protobuf"))
+    fresh = SchemaRegistryClient({"url": registry.url})  # ids that it has seen are not asked for again
+    assert refusal(lambda: fresh.get_schema(avro, fmt="serialized")) == (400, -1)
+    told = fresh.get_schema(proto, fmt="serialized")
+    assert told.schema_type == "PROTOBUF"
+    assert "com.example.orders" in (told.schema_str or "")
+    assert "\N{REPLACEMENT CHARACTER}" in (told.schema_str or "")
+    whole = FileDescriptorProto()
+    with pytest.raises(Exception, match="parsing"):
+        whole.ParseFromString((told.schema_str or "").encode())
+
+
+@pytest.fixture
+def durable(tmp_path: Path) -> Iterator[Registry]:
+    made = registries.made(CACHE, tmp_path / "durable", durable=True)
+    yield made
+    made.kill()
+
+
+def test_a_durable_one_keeps_its_schemas(durable: Registry, subject: str) -> None:
+    """Over a stop and over a crash, on the same port; it listens on this machine only."""
+    url = durable.url
+    known = {
+        kind: SchemaRegistryClient({"url": url}).register_schema(f"{kind}-{subject}", schema(kind))
+        for kind in KINDS
+    }
+    for end in (durable.stop, durable.kill):
+        end()
+        with pytest.raises(OSError, match="refused"):
+            urlopen(f"{url}/subjects", timeout=2)
+        durable.start()
+        assert durable.url == url
+        client = SchemaRegistryClient({"url": url})
+        assert {kind: client.lookup_schema(f"{kind}-{subject}", schema(kind)).schema_id for kind in KINDS} == known
+    assert durable.process is not None
+    listens = {
+        one.laddr.ip for one in psutil.Process(durable.process.pid).net_connections() if one.status == "LISTEN"
+    }
+    assert {ip.removeprefix("::ffff:") for ip in listens} == {"127.0.0.1"}

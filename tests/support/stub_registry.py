@@ -1,0 +1,183 @@
+"""A schema registry that fails on demand: Confluent's paths over real HTTP, for what a sound one never answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+#: Instead of an HTTP code: 200 and text that is no JSON, 200 and JSON that is no answer, and silence.
+GARBAGE, NONSENSE, HANG = -1, -2, -3
+
+#: An Avro schema that contains itself, and so can't be measured.
+RECURSIVE = json.dumps({
+    "type": "record", "name": "Order", "fields": [
+        {"name": "orderId", "type": "string"}, {"name": "next", "type": ["null", "Order"]},
+    ],
+})  # fmt: skip
+
+
+def huge(characters: int) -> str:
+    """Return an Avro schema of at least that many characters, sound but for its size."""
+    fields = [{"name": "orderId", "type": "string", "doc": "o" * characters}]
+    return json.dumps({"type": "record", "name": "Order", "fields": fields})
+
+
+class Held(NamedTuple):
+    """A registered schema; ``kind`` as the API calls it: AVRO, JSON or PROTOBUF."""
+
+    schema_id: int
+    subject: str
+    version: int
+    text: str
+    kind: str
+
+    def told(self) -> dict[str, Any]:
+        """Return it as the API does: Avro is what needs no saying."""
+        kind = {} if self.kind == "AVRO" else {"schemaType": self.kind}
+        return {
+            "subject": self.subject,
+            "version": self.version,
+            "id": self.schema_id,
+            "schema": self.text,
+            **kind,
+        }
+
+
+class StubRegistry:
+    """A server on a port of its own, which keeps it while it is down."""
+
+    def __init__(self) -> None:
+        self.held: list[Held] = []
+        #: What everything is answered with in place of the truth: an HTTP code, GARBAGE, NONSENSE or HANG.
+        self.fault: int | None = None
+        #: What a request has to bring as its ``Authorization``; None: nothing.
+        self.secret: str | None = None
+        #: Method and path of each request so far.
+        self.asked: list[str] = []
+        self._port = 0
+        self._over = threading.Event()
+        self.up()
+
+    @property
+    def url(self) -> str:
+        """Where the API is."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def add(
+        self, text: str, kind: str = "AVRO", subject: str = "orders-value", schema_id: int | None = None
+    ) -> int:
+        """Register a schema, whatever it is worth; return its id."""
+        version = 1 + sum(one.subject == subject for one in self.held)
+        self.held.append(Held(schema_id or len(self.held) + 1, subject, version, text, kind))
+        return self.held[-1].schema_id
+
+    def up(self) -> None:
+        """Answer, from now on."""
+        self._over.clear()
+        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), _handler(self))
+        self._server.daemon_threads = True
+        self._port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def down(self) -> None:
+        """Close the port: connections are refused. Who hangs is let go."""
+        self._over.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(10)
+
+    def answer(self, method: str, path: str, body: dict[str, Any], authorization: str | None) -> tuple[int, str]:
+        """Return the HTTP code and text for a request."""
+        self.asked.append(f"{method} {path}")
+        if self.fault == HANG:
+            self._over.wait(120)
+            return 503, ""
+        if self.fault == GARBAGE:
+            return 200, "<html>welcome to the proxy</html>"
+        if self.fault == NONSENSE:
+            return 200, '["nonsense"]'
+        if self.fault is not None:
+            return self.fault, json.dumps({"error_code": self.fault * 100 + 1, "message": "told to fail"})
+        if self.secret is not None and authorization != self.secret:
+            return 401, json.dumps({"error_code": 40101, "message": "who are you?"})
+        return self._truth(method, [unquote(one) for one in path.strip("/").split("/")], body)
+
+    def _truth(self, method: str, path: list[str], body: dict[str, Any]) -> tuple[int, str]:
+        match method, path:
+            case "GET", ["subjects"]:
+                return _found(sorted({one.subject for one in self.held}))
+            case "GET", ["schemas", "ids", schema_id, *rest]:
+                return _of_id([one for one in self.held if str(one.schema_id) == schema_id], rest)
+            case "GET", ["subjects", subject, "versions", *rest]:
+                return _of_subject([one for one in self.held if one.subject == subject], rest)
+            case "POST", ["subjects", subject]:
+                same = [one for one in self.held if (one.subject, one.text) == (subject, body["schema"])]
+                return _found(same[-1].told()) if same else _missing(40403, "schema")
+            case "POST", ["subjects", subject, "versions"]:
+                return _found({"id": self.add(body["schema"], body.get("schemaType", "AVRO"), subject)})
+        return 404, ""
+
+
+def _of_id(held: list[Held], rest: list[str]) -> tuple[int, str]:
+    if not held:
+        return _missing(40403, "schema")
+    if rest == ["subjects"]:
+        return _found([one.subject for one in held])
+    if rest == ["versions"]:
+        return _found([{"subject": one.subject, "version": one.version} for one in held])
+    return _found({name: told for name, told in held[0].told().items() if name in ("schema", "schemaType")})
+
+
+def _of_subject(held: list[Held], rest: list[str]) -> tuple[int, str]:
+    if not held:
+        return _missing(40401, "subject")
+    if not rest:
+        return _found([one.version for one in held])
+    wanted = str(held[-1].version) if rest[0] == "latest" else rest[0]
+    found = [one for one in held if str(one.version) == wanted]
+    return _found(found[0].told()) if found else _missing(40402, "version")
+
+
+def _found(told: Any) -> tuple[int, str]:
+    return 200, json.dumps(told)
+
+
+def _missing(code: int, what: str) -> tuple[int, str]:
+    return 404, json.dumps({"error_code": code, "message": f"no such {what}"})
+
+
+def _handler(stub: StubRegistry) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            told = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "{}")
+            code, text = stub.answer(
+                self.command, urlsplit(self.path).path, told, self.headers.get("authorization")
+            )
+            self.send_response(code)
+            self.send_header("content-type", "application/vnd.schemaregistry.v1+json")
+            self.send_header("content-length", str(len(text.encode())))
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing: ``asked`` knows."""
+
+    return Handler
+
+
+@contextmanager
+def stub_registry() -> Iterator[StubRegistry]:
+    """Yield a stub that is up; it is down afterwards."""
+    stub = StubRegistry()
+    try:
+        yield stub
+    finally:
+        stub.down()
