@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 
 from benchmarks import chart, page, record
-from benchmarks.contenders import ALL, BY_NAME, OURS, RAW
+from benchmarks.contenders import ALL, BY_NAME, FORMATS, OURS, RAW
 from benchmarks.runner import python_of
 from benchmarks.session import Plan, run
 from kafka_orders.local import Cluster
@@ -45,7 +45,7 @@ def names_of(only: str, *, quick: bool) -> list[str]:
     if unknown := set(asked) - BY_NAME.keys():
         raise click.BadParameter(f"no such contender: {', '.join(sorted(unknown))}; see --list")
     chosen = asked or [one.name for one in ALL if one.quick or not quick]
-    return [one.name for one in ALL if one.name in {RAW, OURS, *chosen}]
+    return [one.name for one in (*ALL, *FORMATS) if one.name in {RAW, OURS, *chosen}]
 
 
 def render_all(told: Console) -> None:
@@ -64,24 +64,25 @@ def render_all(told: Console) -> None:
 @click.option("--rounds", type=click.IntRange(1), help="Counted rounds; default: 5, quick: 2.")
 @click.option("--only", default="", metavar="NAME,…", help="Only these, beside the raw loop and ours.")
 @click.option("--quick", is_flag=True, help="Few orders, two rounds, not the slowest; prints, writes nothing.")
+@click.option("--formats", is_flag=True, help="Ours with each format, instead of the peers.")
 @click.option("--render", "only_render", is_flag=True, help="Only make page and chart anew from the JSON.")
 @click.option("--list", "only_list", is_flag=True, help="Only tell who takes part.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 def main(
-    bootstrap: str, orders: int | None, rounds: int | None, only: str, *, quick: bool, only_render: bool,
-    only_list: bool, quiet: bool,
+    bootstrap: str, orders: int | None, rounds: int | None, only: str, *, quick: bool, formats: bool,
+    only_render: bool, only_list: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run, print the table, and write it unless it was quick or partial."""
     told = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
     if only_list:
-        for one in ALL:
+        for one in (*ALL, *FORMATS):
             missing = "" if python_of(one.python) else "  (not installed)"
             click.echo(f"{one.name:20} {one.guarantee:14} {one.title}{missing}")
         return
     if only_render:
         render_all(told)
         return
-    names = names_of(only, quick=quick)
+    names = names_of(",".join(one.name for one in FORMATS) if formats else only, quick=quick)
     plan = Plan(names, orders or (200_000 if quick else 1_000_000), rounds or (2 if quick else 5))
     with broker(bootstrap, progress=not quiet) as (address, folder):
         found = run(plan, address, folder, told.print)
@@ -89,7 +90,7 @@ def main(
     for name, why in found["errors"].items():
         click.echo(f"ERROR {name}: {why}", err=True)
     if not quick and not only:
-        record.save("throughput", found)
+        record.save("formats" if formats else "throughput", found)
         render_all(told)
     sys.exit(1 if found["errors"] else 0)
 

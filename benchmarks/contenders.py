@@ -31,6 +31,12 @@ class Contender:
     quick: bool = True
     is_reference: bool = False
     checked: frozenset[str] = frozenset({"state", "failures", "offsets"})
+    form: str = "avro"
+
+    @property
+    def source(self) -> str:
+        """Which orders it gets: the few, or all of a format."""
+        return "few" if self.few else self.form
 
 
 _OURS = "20,000 orders or 50 ms per transaction, polls of 200"
@@ -99,4 +105,12 @@ ALL = [
               "as above, `commit(asynchronous=False)` for each record", "naive", {"sync": True}, few=True),
 ]  # fmt: skip
 
-BY_NAME = {one.name: one for one in ALL}
+#: Ours with orders of each format, in a run of their own.
+FORMATS = [
+    Contender("ours-json", "kafka-orders, JSON Schema", EXACTLY, "`format` json", "ours", {"format": "json"},
+              form="json"),
+    Contender("ours-protobuf", "kafka-orders, Protobuf", EXACTLY, "`format` protobuf", "ours",
+              {"format": "protobuf"}, form="protobuf"),
+]  # fmt: skip
+
+BY_NAME = {one.name: one for one in (*ALL, *FORMATS)}

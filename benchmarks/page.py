@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks import figures, record
-from benchmarks.contenders import ALL, NONE, OURS, RAW, Contender
+from benchmarks.contenders import ALL, BY_NAME, FORMATS, NONE, OURS, RAW, Contender
 from benchmarks.figures import Figure
 
 BEGIN, END = "<!-- begin: made by make bench-page -->", "<!-- end -->"
@@ -36,6 +36,8 @@ def render(measured: Mapping[str, Any], page: str) -> str:
     parts = []
     if "throughput" in measured:
         parts.append(_throughput(measured["throughput"]))
+    if "formats" in measured:
+        parts.append(_formats(measured["formats"]))
     if "latency" in measured:
         parts.append(_latency(measured["latency"]))
     return f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{rest.partition(END)[2]}"
@@ -59,13 +61,31 @@ def _throughput(found: Mapping[str, Any]) -> str:
     ).replace("\n\n\n\n", "\n\n")  # fmt: skip
 
 
+def _formats(found: Mapping[str, Any]) -> str:
+    rounds = found["rounds"]
+    lines = ["| | orders/s | of the rate with Avro | app thread µs |", "|---|---|---|---|"]
+    for one in (BY_NAME[OURS], *FORMATS):
+        cells = [
+            one.title if one.name != OURS else "**Avro** (default)",
+            _shown(figures.figure(rounds, one.name, figures.rate), ",.0f"),
+            _shown(figures.ratio(rounds, one.name, OURS, figures.rate), ".2f") if one.name != OURS else "1",
+            _short(rounds, one, figures.thread_cpu, ".2f"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    job = (
+        f"The same job with {found['orders']:,} orders of each format, {len(rounds)} rounds of their own; what an"
+        " order takes on the wire, and what each format refuses, stands in [formats.md](formats.md)."
+    )
+    return "\n\n".join(["## Formats", job, "\n".join(lines), _errors(found), _surroundings(found)])
+
+
 def table(rounds: list[Any]) -> str:
     """Return the table of medians and ranges, the fastest first within each guarantee."""
     lines = [
         "| | guarantee | orders/s | of the raw loop | kafka-orders is | CPU µs | app thread µs | memory MB |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    present = [one for one in ALL if figures.figure(rounds, one.name, figures.rate)]
+    present = [one for one in (*ALL, *FORMATS) if figures.figure(rounds, one.name, figures.rate)]
     for one in sorted(present, key=lambda one: -_median(rounds, one)):
         rate = figures.figure(rounds, one.name, figures.rate)
         of_raw = figures.ratio(rounds, one.name, RAW, figures.rate)

@@ -30,12 +30,12 @@ class WrongOutcomeError(Exception):
 
 @dataclass(slots=True)
 class Bed:
-    """What all runs of a session share; ``orders`` are the topics, by whether they are short."""
+    """What all runs of a session share; ``orders`` are the topics, by what they hold."""
 
     bootstrap: str
     partitions: int
     name: str
-    orders: Mapping[bool, tuple[str, Expected]]
+    orders: Mapping[str, tuple[str, Expected]]
     jars: str = ""
     timeout: float = _TIMEOUT_SECONDS
     runs: int = field(default=0, init=False)
@@ -46,7 +46,7 @@ class Bed:
         Raises:
             WrongOutcomeError: it failed, or its outcome is not the expected one.
         """
-        topic, expected = self.orders[contender.few]
+        topic, expected = self.orders[contender.source]
         self.runs += 1
         with tempfile.TemporaryDirectory() as home:
             job = Job(

@@ -62,11 +62,11 @@ def _bed(plan: Plan, bootstrap: str, folder: Path, tell: Tell) -> Bed:
         tell("building the contenders in Java")
         jars = str(build(folder / "java", progress=False))
     orders = {}
-    for few in sorted({False} | {one.few for one in contenders}):
-        count = min(FEW, plan.orders) if few else plan.orders
-        topic = f"{session}-{'few' if few else 'orders'}"
-        tell(f"producing {count:,} orders")
-        orders[few] = (topic, topics.fill(bootstrap, topic, count, plan.partitions))
+    for source, form in sorted({("avro", "avro")} | {(one.source, one.form) for one in contenders}):
+        count = min(FEW, plan.orders) if source == "few" else plan.orders
+        topic = f"{session}-{source}"
+        tell(f"producing {count:,} orders, {form}")
+        orders[source] = (topic, topics.fill(bootstrap, topic, count, plan.partitions, form))
     return Bed(bootstrap, plan.partitions, session, orders, jars)
 
 

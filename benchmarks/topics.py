@@ -13,7 +13,7 @@ from benchmarks.job import Job, failing_below
 from benchmarks.peers.common import decoder
 from benchmarks.peers.ours import settings_of
 from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.opening import order_codec
+from kafka_orders.formats.opening import codec_of
 from kafka_orders.pipeline import upkeep
 from kafka_orders.pipeline.produce import produce
 from kafka_orders.pipeline.startup import connection_of
@@ -35,15 +35,19 @@ class Expected:
         return len(counted), math.fsum(counted), len(self.prices) - len(counted)
 
 
-def fill(bootstrap: str, topic: str, count: int, partitions: int) -> Expected:
-    """Create an orders topic, produce ``count`` orders with our own producer, and read what is in it."""
+def fill(bootstrap: str, topic: str, count: int, partitions: int, form: str = "avro") -> Expected:
+    """Create an orders topic, produce ``count`` orders with our own producer, and read what is in it.
+
+    ``form`` is their format: avro, which is read with fastavro, json or protobuf.
+    """
     job = Job(bootstrap, topic, partitions, count, 0.0, run=f"{topic}-fill", home="")
-    settings = settings_of(job, rate=0.0, count=count, seed=1)
-    done = produce(settings, order_codec(), lambda _order, _report: None, lambda _text: None, Stop())
+    settings = settings_of(job, rate=0.0, count=count, seed=1, format=form)
+    codec = codec_of(settings)
+    done = produce(settings, codec, lambda _order, _report: None, lambda _text: None, Stop())
     delete_of(job)
     if done.acknowledged != count:
         raise RuntimeError(f"{done.acknowledged} of {count} orders are in {topic}")
-    decode = decoder()
+    decode = decoder() if form == "avro" else codec.own.decode
     orders = [decode(value) for value in _values(bootstrap, topic, partitions, count)]
     return Expected([one["price"] for one in orders], len({one["product"] for one in orders}))
 

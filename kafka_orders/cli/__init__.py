@@ -20,6 +20,7 @@ _MODULES = {
     "doctor": ["doctor"],
     "report": ["report"],
     "roles": ["consume", "produce", "retry"],
+    "schema": ["schema"],
     "serve": ["serve"],
     "topics": ["reset", "topics"],
     "views": ["averages", "lag", "verify"],

@@ -16,6 +16,7 @@ from kafka_orders.cli.tables import Rows, emit, live
 from kafka_orders.domain.averages import Tally
 from kafka_orders.domain.errors import EXIT_NOT_PROVEN
 from kafka_orders.domain.settings import Settings
+from kafka_orders.formats.opening import codec_of
 from kafka_orders.local.progress import Bar
 from kafka_orders.pipeline.startup import readers
 from kafka_orders.views.lag import Lag, lags, totals
@@ -29,7 +30,7 @@ watch_option = click.option("--watch", is_flag=True, help="show it again every s
 
 
 @click.command()
-@with_settings("averages_topic")
+@with_settings("averages_topic", "format", "schema", "value_field")
 @watch_option
 @output_option
 def averages(settings: Settings, *, watch: bool, output: str) -> None:
@@ -38,26 +39,28 @@ def averages(settings: Settings, *, watch: bool, output: str) -> None:
 
 
 def print_averages(settings: Settings, output: str = "table", *, watch: bool = False) -> None:
-    """Print the averages, once or until Ctrl-C."""
+    """Print the averages, once or until Ctrl-C; of decimal numbers with the digits that these have."""
+    scale = codec_of(settings).fields.get(settings.value_field)
     with readers(settings, _ANSWER_SECONDS) as (admin, reader):
         state = Snapshot(admin, reader, settings.averages_topic)
-        _show(lambda: _averages(state), output, watch=watch)
+        _show(lambda: _averages(state, scale), output, watch=watch)
 
 
-def _averages(state: Snapshot) -> Rows:
+def _averages(state: Snapshot, scale: int | None) -> Rows:
     state.refresh()
-    return [_row(name, one) for name, one in state.products().items()] + [_row("all", state.overall())]
+    tallies = [*state.products().items(), ("all", state.overall())]
+    return [_row(name, one, scale) for name, one in tallies]
 
 
-def _row(product: str, held: Tally) -> dict[str, Any]:
+def _row(product: str, held: Tally, scale: int | None) -> dict[str, Any]:
+    total, average = held.total, held.average
+    if scale is not None and held.count:
+        exact = held.decimal(scale)
+        total, average = float(exact), float(exact / held.count)
     return {
-        "product": product,
-        "count": held.count,
-        "average": held.average,
-        "min": held.min,
-        "max": held.max,
-        "sum": held.total,
-    }
+        "product": product, "count": held.count, "average": average, "min": held.min, "max": held.max,
+        "sum": total,
+    }  # fmt: skip
 
 
 @click.command()

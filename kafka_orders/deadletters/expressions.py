@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from simpleeval import DEFAULT_OPERATORS, NameNotDefined, SimpleEval
 
 from kafka_orders.domain.errors import SettingsError
+from kafka_orders.domain.order import field_of, placed
 
 #: A power of two numbers can take all memory there is; nobody repairs an order with one, or with bits.
 _REFUSED = (ast.Pow, ast.LShift, ast.RShift, ast.BitXor, ast.BitAnd, ast.BitOr, ast.Invert)
@@ -47,7 +48,7 @@ class Assignment(NamedTuple):
     expression: str
 
 
-def parse(text: str, fields: Sequence[str]) -> Assignment:
+def parse(text: str, fields: Collection[str]) -> Assignment:
     """Return the assignment of ``field=expression``.
 
     Raises:
@@ -71,7 +72,10 @@ def applied(assignments: Sequence[Assignment], order: Mapping[str, Any]) -> dict
     Raises:
         ValueError: an expression cannot be evaluated for this order; the message says which.
     """
-    return {**order, **{one.field: _value(one, order) for one in assignments}}
+    after: Mapping[str, Any] = order
+    for one in assignments:
+        after = placed(after, one.field, _value(one, order))
+    return dict(after)
 
 
 def _value(one: Assignment, order: Mapping[str, Any]) -> Any:
@@ -90,7 +94,10 @@ def _value(one: Assignment, order: Mapping[str, Any]) -> Any:
         raise ValueError(f"{one.field}={one.expression}: {error}") from None
     if isinstance(value, str) and len(value) > _MOST_TEXT:
         raise ValueError(f"{one.field}={one.expression}: the text is too long")
-    return _as_before(value, order.get(one.field))
+    try:
+        return _as_before(value, field_of(order, one.field))
+    except KeyError:
+        return value
 
 
 def _as_before(value: Any, before: Any) -> Any:

@@ -9,11 +9,14 @@ values arrived (``tests/unit/test_averages.py`` holds that law).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import MAX_PREC, Context, Decimal, localcontext
 from math import fsum
 from typing import NamedTuple
 
 #: Values at or above this are refused by validation, so that no sum of them can overflow a double.
 LARGEST_VALUE = 2.0**900
+#: Digits of the largest sum, and some behind the point.
+_DIGITS = 400
 
 
 def exact_sum(values: Iterable[float]) -> tuple[float, ...]:
@@ -48,6 +51,17 @@ class Tally(NamedTuple):
     def average(self) -> float:
         """The mean value; 0.0 for an empty tally."""
         return self.total / self.count if self.count else 0.0
+
+    def decimal(self, scale: int) -> Decimal:
+        """Return the sum of decimal numbers with ``scale`` digits behind the point, as decimals add up.
+
+        Each was counted as the double next to it, less than 2**-53 of itself away, so the rounded sum is the exact
+        one while it has at most 15 digits (``tests/unit/test_averages.py``).
+        """
+        with localcontext() as context:
+            context.prec = MAX_PREC  # as many digits as the parts have
+            exact = sum(map(Decimal, self.sum), Decimal())
+        return exact.quantize(Decimal(1).scaleb(-scale), context=Context(prec=_DIGITS))
 
     def add(self, values: Sequence[float]) -> Tally:
         """Return this tally with ``values`` counted."""

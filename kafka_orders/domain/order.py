@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -30,10 +31,14 @@ class Contract:
     id_field: str | None = DEFAULT_ID
     value_field: str = "price"
     group_by: str = "product"
+    #: Digits behind the point, where the schema says that values are decimal numbers.
+    scale: int | None = None
 
     @classmethod
-    def of(cls, fields: Sequence[str], id_field: str, value_field: str, group_by: str) -> Contract:
+    def of(cls, fields: Mapping[str, int | None], id_field: str, value_field: str, group_by: str) -> Contract:
         """Return the contract for records with these fields; an empty ``id_field`` is orderId, if there is one.
+
+        ``fields`` are names, and their digits behind the point where they are decimal numbers.
 
         Raises:
             SettingsError: the schema has no such field.
@@ -44,7 +49,7 @@ class Contract:
                 raise SettingsError(
                     f"{setting} = {name!r} is no field of the schema, which has {', '.join(fields)}"
                 )
-        return cls(id_name, value_field, group_by)
+        return cls(id_name, value_field, group_by, fields[value_field])
 
     def validator(self) -> Callable[[Order], tuple[str, float]]:
         """Return a function from an order to (group, value); it raises InvalidOrderError when a field is
@@ -57,7 +62,7 @@ class Contract:
         names = [name for name in (id_field, value_field, group_by) if name is not None]
         if any("." in name for name in names):  # in records inside: they are lifted out, and then as ever
             flat = self._validator(id_field, value_field, group_by)
-            return lambda order: flat({name: field_of(order, name) for name in names})
+            return lambda order: flat(_lifted(order, names))
         return self._validator(id_field, value_field, group_by)
 
     def _validator(
@@ -95,7 +100,7 @@ class Contract:
         return read
 
     def _complaint(self, order: Order, value: float) -> str:
-        if self.id_field is not None and order[self.id_field] in ("", b"", None):
+        if self.id_field is not None and order.get(self.id_field) in ("", b"", None):
             return f"field {self.id_field} is empty"
         if 0.0 <= value < LARGEST_VALUE:
             return ""
@@ -143,3 +148,17 @@ def field_text(order: Any, name: str) -> str | None:
     except KeyError:
         return None
     return None if found is None else str(found)
+
+
+def _lifted(order: Any, names: list[str]) -> Order:
+    found = {}
+    for name in names:
+        with suppress(KeyError):  # what is missing is said by who needs it
+            found[name] = field_of(order, name)
+    return found
+
+
+def placed(order: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Return an order with another value of a field, by the names of :func:`field_of`."""
+    first, _, rest = (name, "", "") if name in order else name.partition(".")
+    return {**order, first: placed(order.get(first) or {}, rest, value) if rest else value}

@@ -24,10 +24,14 @@ def refuse_readable_secret(settings: Settings) -> None:
             " Set security.protocol=SASL_SSL or a SCRAM mechanism in KAFKA_ORDERS_KAFKA, or allow it with"
             f" {env_name('plain_without_tls')}=allow"
         )
-    _refuse_readable_registry(settings)
 
 
-def _refuse_readable_registry(settings: Settings) -> None:
+def refuse_readable_registry(settings: Settings) -> None:
+    """Refuse a registry's login in its address, or over a connection that anyone may listen to.
+
+    Raises:
+        RefusedError: it is not allowed by ``plain_without_tls``.
+    """
     parts = urlsplit(settings.registry_url)
     if parts.password or parts.username:
         raise RefusedError(

@@ -36,8 +36,8 @@ class AvroFormat:
         #: The schema as a registry takes it.
         self.text = json.dumps(plain)
         self.name = str(fastavro.schema.fullname(plain)) if isinstance(plain, dict) and "name" in plain else ""
-        #: Names of a record's fields, those of records inside with a dotted path; empty for other schemas.
-        self.fields = tuple(_paths(plain))
+        #: Names of a record's fields, those of records inside with a dotted path, and the scale of decimal ones.
+        self.fields = dict(_paths(plain))
         #: bytes -> record; raises DecodeError. Flat records take the compiled path (``flat.py``).
         self.decode: Decoder = compile_flat(plain, self.decode_any) or self.decode_any
         #: record -> bytes; raises ValueError where the record does not fit the schema. Compiled likewise.
@@ -167,13 +167,21 @@ fastavro.read.LOGICAL_READERS[f"bytes-{_DECIMAL}"] = _decimal
 fastavro.read.LOGICAL_READERS[f"fixed-{_DECIMAL}"] = _decimal
 
 
-def _paths(plain: Any, before: str = "") -> Iterator[str]:
-    """Yield names of fields; a record that may be null is looked into, too."""
-    if isinstance(plain, list):
-        plain = next((one for one in plain if one != "null"), None)
-    for one in plain.get("fields", ()) if isinstance(plain, dict) else ():
-        yield f"{before}{one['name']}"
-        yield from _paths(one["type"], f"{before}{one['name']}.")
+def _paths(plain: Any, before: str = "") -> Iterator[tuple[str, int | None]]:
+    """Yield names of fields and their scales; what may be null is looked into, too."""
+    for one in _some(plain).get("fields", ()):
+        name, kind = f"{before}{one['name']}", _some(one["type"])
+        yield name, int(kind.get("scale", 0)) if kind.get("logicalType") == "decimal" else None
+        yield from _paths(kind, name + ".")
+
+
+def _some(kind: Any) -> Mapping[str, Any]:
+    """Return a type with properties; of a union the first that is not null."""
+    if isinstance(kind, list):
+        kind = next((one for one in kind if one != "null"), None)
+    if isinstance(kind, dict):
+        return _some(kind["type"]) if isinstance(kind.get("type"), dict) else kind
+    return {}
 
 
 def order_format() -> AvroFormat:

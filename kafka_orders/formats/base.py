@@ -35,8 +35,8 @@ class Format(Protocol):
         """The record's full name: Avro's, the message's, or the JSON Schema's title."""
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of a record's fields, those inside of records with a dotted path."""
+    def fields(self) -> Mapping[str, int | None]:
+        """Names of a record's fields, those of records inside with a dotted path; the scale of decimal numbers."""
 
     @property
     def decode(self) -> Callable[[bytes], Record]:

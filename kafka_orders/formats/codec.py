@@ -55,8 +55,8 @@ class AnyCodec(Protocol):
     """What reads and writes the values of a pipeline."""
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of an order's fields; none where they are not known."""
+    def fields(self) -> Mapping[str, int | None]:
+        """Names of an order's fields, and the scale of decimal ones; none where they are not known."""
 
     def form(self, payload: bytes, held: Headers) -> Form:
         """Return how a value is read and written; see :meth:`Codec.form`."""
@@ -74,7 +74,7 @@ class AnyCodec(Protocol):
 class OwnCodec:
     """An app's own functions in place of a format: they get bytes, whatever a record's headers tell."""
 
-    fields = ()
+    fields: Mapping[str, int | None] = {}
 
     def __init__(
         self,
@@ -134,8 +134,8 @@ class Codec:
         self._frames = Frames(own, *registry, self.of_kind) if registry else None
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """Names of an order's fields, those of records inside with a dotted path."""
+    def fields(self) -> Mapping[str, int | None]:
+        """Names of an order's fields, those of records inside with a dotted path; the scale of decimal ones."""
         return self.own.fields
 
     def of_kind(self, kind: Kind) -> Format:

@@ -50,7 +50,7 @@ class JsonFormat:
         if not properties:
             raise SettingsError("the JSON Schema names no properties: records have fields, one of them is counted")
         self.name = str(plain.get("title", "")) or "record"
-        self.fields = tuple(_paths(properties))
+        self.fields = dict(_paths(properties))
         told = {name: one for name, one in properties.items() if isinstance(one, dict)}
         self._defaults = {name: one["default"] for name, one in told.items() if "default" in one}
         self._decimals = [name for name, one in told.items() if one.get("format") == DECIMAL]
@@ -113,12 +113,19 @@ def _refuse(uri: str) -> NoReturn:
     raise ValueError(f"{uri} is another document; a schema has to be whole")
 
 
-def _paths(properties: Mapping[str, Any], before: str = "") -> Iterator[str]:
+def _paths(properties: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, int | None]]:
     for name, one in properties.items():
-        yield before + name
+        yield before + name, _scale(one)
         inner = one.get("properties") if isinstance(one, dict) else None
         if isinstance(inner, dict):
             yield from _paths(inner, f"{before}{name}.")
+
+
+def _scale(schema: Any) -> int | None:
+    """Return the digits behind the point that ``multipleOf`` allows, as 0.01 does two."""
+    step = schema.get("multipleOf") if isinstance(schema, dict) else None
+    exponent = Decimal(str(step)).normalize().as_tuple().exponent if isinstance(step, int | float) else None
+    return max(0, -exponent) if isinstance(exponent, int) else None
 
 
 def _decimal(name: str, told: Any) -> Decimal:

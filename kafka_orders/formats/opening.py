@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from kafka_orders.domain.errors import SettingsError
+from kafka_orders.domain.secrets import refuse_readable_registry
 from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.base import Format, Kind
 from kafka_orders.formats.choice import contract_format, open_format
@@ -32,10 +33,21 @@ def codec_of(settings: Settings, own: Format | None = None, encode: Encode | Non
     if formats and kind not in formats:
         raise SettingsError(f"format = {kind!r}, and no schema for it: there is one for {', '.join(formats)}")
     chosen = formats[kind] if formats else contract_format(kind)
-    registry = SchemaRegistry(settings.registry_url, settings.registry) if settings.registry_url else None
+    registry = registry_of(settings)
     frames = (registry, naming_of(settings)) if registry else None
     says_always = settings.content_type == "always"
     return Codec(chosen, formats or None, frames, says_always=says_always, encode=encode)
+
+
+def registry_of(settings: Settings) -> SchemaRegistry | None:
+    """Return the schema registry that the settings name; None where they name none.
+
+    Raises:
+        SettingsError: its properties cannot be used.
+        RefusedError: the login would go readable over the network.
+    """
+    refuse_readable_registry(settings)
+    return SchemaRegistry(settings.registry_url, settings.registry) if settings.registry_url else None
 
 
 def naming_of(settings: Settings) -> Naming:

@@ -50,8 +50,8 @@ class ProtobufFormat:
     """One message type. A field is called what the .proto file calls it.
 
     A field that is not set is not in the record, where the schema can tell that (``optional``, proto2, messages);
-    where it can't, it has the type's zero. Fields that the schema does not know are passed over. Enums are told by
-    name, and :data:`DECIMALS` as numbers.
+    where it can't, it has the type's zero, and where the schema names a default, that. Fields that the schema does
+    not know are passed over. Enums are told by name, and :data:`DECIMALS` as numbers.
     """
 
     kind: Kind = "protobuf"
@@ -77,7 +77,7 @@ class ProtobufFormat:
         #: Full name of the message, and its place in the file: what the wire format's message indexes tell.
         self.name: str = descriptor.full_name
         self.indexes = place_of(descriptor.full_name, files)
-        self.fields = tuple(_paths(descriptor))
+        self.fields: dict[str, int | None] = dict.fromkeys(_paths(descriptor))
         #: Google's class of it.
         self.message_class: type[Message] = GetMessageClass(descriptor)
         #: bytes -> record; raises DecodeError. Messages of single values take a compiled path.
@@ -207,7 +207,7 @@ def plain(message: Message) -> Record:
     """Return a message as a record; see :class:`ProtobufFormat`."""
     told = {}
     for one in message.DESCRIPTOR.fields:
-        if one.is_repeated or not one.has_presence or message.HasField(one.name):
+        if one.is_repeated or not one.has_presence or one.has_default_value or message.HasField(one.name):
             told[one.name] = _value(one, getattr(message, one.name))
     return told
 

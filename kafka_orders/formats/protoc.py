@@ -59,4 +59,7 @@ def _compile(arguments: list[str], root: Path) -> None:
     except subprocess.TimeoutExpired:
         raise SettingsError(f"the Protobuf schema was not compiled within {_SECONDS:g} s") from None
     if done.returncode != 0:
-        raise SettingsError(f"the Protobuf schema cannot be used: {done.stderr.strip()[:500]}")
+        # Beside complaints its logging talks there, about itself; and where the text lay is nobody's business.
+        said = [line.replace(f"{root}/", "") for line in done.stderr.splitlines() if ".proto:" in line]
+        complaints = [line for line in said if "parser.cc" not in line] or [done.stderr.strip()]
+        raise SettingsError(f"the Protobuf schema cannot be used: {'; '.join(complaints)[:500]}")

@@ -21,7 +21,7 @@ ORDERS, PARTITIONS = 4000, 3
 def bed(bootstrap: str) -> Iterator[Bed]:
     name = f"bench-{uuid4().hex[:6]}"
     expected = topics.fill(bootstrap, f"{name}-orders", ORDERS, PARTITIONS)
-    yield Bed(bootstrap, PARTITIONS, name, {False: (f"{name}-orders", expected)}, timeout=60)
+    yield Bed(bootstrap, PARTITIONS, name, {"avro": (f"{name}-orders", expected)}, timeout=60)
     topics.delete(bootstrap, [f"{name}-orders"])
 
 
@@ -37,7 +37,7 @@ def test_a_contender_is_measured_and_verified(bed: Bed, name: str) -> None:
 
 def test_a_contender_whose_sum_is_wrong_is_an_error(bed: Bed) -> None:
     """It counted every order, and one of them was another price."""
-    topic, expected = bed.orders[False]
+    topic, expected = bed.orders["avro"]
     wrong = Expected([expected.prices[0] + 0.01, *expected.prices[1:]], expected.products)
     with pytest.raises(WrongOutcomeError, match="sum of prices"):
         replace_orders(bed, topic, wrong).run(BY_NAME[OURS])
@@ -59,4 +59,4 @@ def test_latency_is_measured_for_every_order(bootstrap: str, monkeypatch: pytest
 
 
 def replace_orders(bed: Bed, topic: str, expected: Expected) -> Bed:
-    return Bed(bed.bootstrap, bed.partitions, f"{bed.name}-wrong", {False: (topic, expected)}, timeout=60)
+    return Bed(bed.bootstrap, bed.partitions, f"{bed.name}-wrong", {"avro": (topic, expected)}, timeout=60)

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import figures, page, record, session
 from benchmarks.__main__ import names_of
-from benchmarks.contenders import ALL, BY_NAME, OURS, RAW
+from benchmarks.contenders import ALL, BY_NAME, FORMATS, OURS, RAW
 from benchmarks.figures import Figure
 from benchmarks.javabuild import LOCK
 from benchmarks.job import Job, Meter, failing_below
@@ -123,7 +123,7 @@ def test_the_chart_in_docs_shows_the_medians() -> None:
     """Each contender of the JSON but the yardsticks, with its median."""
     drawn = record.CHART.read_text(encoding="utf-8")
     rounds = record.load()["throughput"]["rounds"]
-    for one in ALL:
+    for one in [*ALL, *FORMATS]:
         found = figures.figure(rounds, one.name, figures.rate)
         if found and not one.is_reference and not one.name.startswith("ours-"):
             assert f">{found.median:,.0f}<" in drawn, one.name
@@ -148,8 +148,8 @@ def test_saving_a_part_keeps_the_others(tmp_path: Path) -> None:
 
 def test_every_contender_can_be_found() -> None:
     """Its file is there, its name is its own, and the raw loop and ours always take part."""
-    assert len(BY_NAME) == len(ALL)
-    for one in ALL:
+    assert len(BY_NAME) == len([*ALL, *FORMATS])
+    for one in [*ALL, *FORMATS]:
         assert (ROOT / f"benchmarks/peers/{one.module}.py").is_file(), one.name
     assert names_of("quix", quick=True) == [RAW, OURS, "quix"]
     assert "quix" not in names_of("", quick=True)

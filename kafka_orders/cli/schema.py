@@ -1,0 +1,137 @@
+"""Schemas: which change breaks whom, and into the registry before anybody sends by them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kafka_orders.app import App
+from kafka_orders.cli.options import FORMAT, output_option, quiet_option, say, with_settings
+from kafka_orders.cli.tables import emit
+from kafka_orders.domain.errors import EXIT_FAILED, SettingsError
+from kafka_orders.domain.settings import Settings, env_name
+from kafka_orders.formats.base import Format
+from kafka_orders.formats.choice import kind_of
+from kafka_orders.formats.evolution import Change, changes
+from kafka_orders.formats.opening import codec_of, naming_of, registry_of
+from kafka_orders.formats.registry import SchemaRegistry
+
+_ASKED = ("topic", *FORMAT, "value_field", "group_by", "id_field")
+#: What has to hold for each need, of (new consumers read old orders, old consumers read new orders).
+_NEEDS = {"backward": (True, False), "forward": (False, True), "full": (True, True), "none": (False, False)}
+
+
+@click.group()
+def schema() -> None:
+    """Check a schema before it is deployed, register it, compare the formats."""
+
+
+@schema.command()
+@with_settings(*_ASKED)
+@output_option
+def register(settings: Settings, *, output: str) -> None:
+    """Register the orders' schema, and print its subject and id; the same one again changes nothing.
+
+    What the registry refuses as incompatible is not registered (exit 4). `produce` registers what is missing, too:
+    this is for those who deploy schemas first.
+    """
+    own, registry = _own(settings), _registry(settings)
+    subject = naming_of(settings).subject(settings.topic, own.name)
+    schema_id = registry.id_of(subject, own.kind, own.text)
+    emit([{"subject": subject, "format": own.kind, "record": own.name, "id": schema_id}], output)
+
+
+@schema.command()
+@with_settings(*_ASKED)
+@click.option(
+    "--against",
+    "files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="an older schema; without it, all versions in the registry",
+)
+@click.option(
+    "--need",
+    type=click.Choice(sorted(_NEEDS)),
+    default="backward",
+    show_default=True,
+    help="backward: new consumers read old orders; forward: old ones read new orders; full: both",
+)
+@output_option
+@quiet_option
+def check(settings: Settings, *, files: tuple[Path, ...], need: str, output: str, quiet: bool) -> None:
+    """Say what the orders' schema changes and which consumers that breaks; exit 1 if they are needed.
+
+    The schema is that of --schema or --format, as for every role. Nothing is sent or registered.
+    """  # fmt: skip
+    own = _own(settings)
+    needed = [name for name in (settings.value_field, settings.group_by) if name]
+    found = [
+        (name, one)
+        for name, text in _older(settings, own, files)
+        for one in changes(own.kind, text, own.text, needed)
+    ]
+    emit([_row(name, one) for name, one in found], output)
+    backward, forward = (
+        not any(one.new_reads_old for _, one in found),
+        not any(one.old_reads_new for _, one in found),
+    )
+    refused = not files and not _takes(settings, own)
+    say(_verdict(backward, forward) + ("; the registry would not take it" if refused else ""), quiet=quiet)
+    needs_back, needs_forth = _NEEDS[need]
+    if (needs_back and not backward) or (needs_forth and not forward) or refused:
+        sys.exit(EXIT_FAILED)
+
+
+def _own(settings: Settings) -> Format:
+    App().job(settings)  # the pipeline can count by it, or this says why not
+    return codec_of(settings).own
+
+
+def _registry(settings: Settings) -> SchemaRegistry:
+    registry = registry_of(settings)
+    if registry is None:
+        raise SettingsError(f"no schema registry is named: --registry-url, or {env_name('registry_url')}")
+    return registry
+
+
+def _older(settings: Settings, own: Format, files: tuple[Path, ...]) -> list[tuple[str, str]]:
+    """Return names and texts of the schemas to compare with."""
+    if not files:
+        subject = naming_of(settings).subject(settings.topic, own.name)
+        found = _registry(settings).versions(subject)
+        if others := {one.kind for _, one in found} - {own.kind}:
+            raise SettingsError(f"{subject} has schemas for {', '.join(others)}, and orders are {own.kind}")
+        return [(f"version {number}", one.text) for number, one in found]
+    texts = [(file.name, file.read_text(encoding="utf-8")) for file in files]
+    if strange := [name for name, text in texts if kind_of(name, text) != own.kind]:
+        raise SettingsError(f"{', '.join(strange)} is no schema for {own.kind}; name the new one with --schema")
+    return texts
+
+
+def _takes(settings: Settings, own: Format) -> bool:
+    subject = naming_of(settings).subject(settings.topic, own.name)
+    return _registry(settings).takes(subject, own.kind, own.text)
+
+
+def _row(name: str, change: Change) -> dict[str, Any]:
+    return {
+        "against": name, "where": change.where, "change": change.what,
+        "new consumers, old orders": change.new_reads_old or "read", "old consumers, new orders":
+        change.old_reads_new or "read",
+    }  # fmt: skip
+
+
+def _verdict(backward: bool, forward: bool) -> str:
+    match backward, forward:
+        case True, True:
+            return "consumers and producers may be deployed in any order"
+        case True, False:
+            return "deploy all consumers first: old ones cannot read new orders"
+        case False, True:
+            return "deploy all producers first, and consumers when no old order is left: they could not read it"
+        case _:
+            return "neither can read the other's orders: give the new ones a topic of their own"

@@ -1,0 +1,98 @@
+"""Protobuf: fields are their numbers; what a reader does not know it passes over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from kafka_orders.formats.evolution.change import Change, below
+from kafka_orders.formats.protobuf import message_in
+from kafka_orders.formats.protoc import files_of
+
+_F = FieldDescriptor
+#: Types that are written alike, the narrower before the wider: a reader of a wider one misses nothing.
+_FAMILIES = (
+    (_F.TYPE_BOOL, _F.TYPE_ENUM, _F.TYPE_INT32, _F.TYPE_INT64), (_F.TYPE_BOOL, _F.TYPE_UINT32, _F.TYPE_UINT64),
+    (_F.TYPE_UINT32, _F.TYPE_INT64),
+    (_F.TYPE_SINT32, _F.TYPE_SINT64), (_F.TYPE_STRING, _F.TYPE_BYTES),
+)  # fmt: skip
+_NAMES = {
+    value: name.removeprefix("TYPE_").lower() for name, value in vars(_F).items() if name.startswith("TYPE_")
+}
+#: Messages may hold themselves.
+_DEPTH = 8
+
+
+def changes(old: str, new: str, needed: Collection[str] = ()) -> list[Change]:
+    """Return what differs; a field that is needed must be there, though Protobuf reads without it."""
+    before, after = (message_in(files_of(text)) for text in (old, new))
+    found = list(_compare(before, after, "", frozenset(needed), _DEPTH))
+    if before.full_name != after.full_name:
+        why = "with a registry, a message of another name is refused"
+        found.insert(0, Change("the message", f"{before.full_name} is now called {after.full_name}", why, why))
+    return found
+
+
+def _compare(old: Descriptor, new: Descriptor, path: str, needed: frozenset[str], depth: int) -> Iterator[Change]:
+    before, after = ({one.number: one for one in held.fields} for held in (old, new))
+    for number, field in after.items():
+        here = below(path, field.name)
+        if number not in before:
+            yield _added(field, old, here, needed)
+            continue
+        was = before[number]
+        if was.name != field.name:
+            yield _renamed(was, field, below(path, was.name), here, needed)
+        yield from _retyped(was, field, here)
+        if was.message_type and field.message_type and depth:
+            yield from _compare(was.message_type, field.message_type, here, needed, depth - 1)
+    for number, field in before.items():
+        if number not in after and field.name not in new.fields_by_name:
+            here = below(path, field.name)
+            yield Change(here, f"number {number} removed", "", _missing(field, here, needed, "they need it"))
+
+
+def _added(field: FieldDescriptor, old: Descriptor, here: str, needed: frozenset[str]) -> Change:
+    moved = old.fields_by_name.get(field.name)
+    if moved is not None:
+        why = f"its number was {moved.number}: what was written there is not found"
+        return Change(here, f"number {moved.number} becomes {field.number}", why, why)
+    return Change(
+        here, f"added, number {field.number}", _missing(field, here, needed, "old orders do not have it")
+    )
+
+
+def _missing(field: FieldDescriptor, here: str, needed: frozenset[str], why: str) -> str:
+    return why if here in needed or field.is_required else ""
+
+
+def _renamed(
+    was: FieldDescriptor, field: FieldDescriptor, there: str, here: str, needed: frozenset[str]
+) -> Change:
+    """The bytes are the same; but the pipeline finds what it needs by name."""
+    back = f"{there} is what orders are counted by" if there in needed and here not in needed else ""
+    return Change(here, f"number {field.number} was called {was.name}", back)
+
+
+def _retyped(was: FieldDescriptor, field: FieldDescriptor, here: str) -> Iterator[Change]:
+    if was.is_repeated != field.is_repeated:
+        why = "one value is not a list of them"
+        yield Change(here, "repeated" if field.is_repeated else "no longer repeated", why, why)
+    elif was.type != field.type:
+        told = f"{_NAMES[was.type]} becomes {_NAMES[field.type]}"
+        yield Change(here, told, _unreadable(was.type, field.type), _unreadable(field.type, was.type))
+    elif was.is_required != field.is_required:
+        why = "it may be missing"
+        back, forth = (why, "") if field.is_required else ("", why)
+        yield Change(here, "now required" if field.is_required else "no longer required", back, forth)
+
+
+def _unreadable(written: int, read: int) -> str:
+    for family in _FAMILIES:
+        if written in family and read in family:
+            if family.index(written) < family.index(read):
+                return ""
+            what = "what is no UTF-8" if read == _F.TYPE_STRING else "what is larger"
+            return f"{what} is not read as it was written"
+    return f"{_NAMES[written]} is written otherwise than {_NAMES[read]}"
