@@ -92,7 +92,7 @@ long: $(VENV)/dev programs  ## 1,000,000 dead letters, then a page open for an h
 mutants: $(VENV)/dev  ## each defence taken away: a fault scenario has to notice
 	$(RUN) -m tests.faults.mutate
 
-interop: $(VENV)/dev  ## orders between us and other people's clients (Java, node) by a real registry; prints what each reads
+interop: $(VENV)/dev  ## orders between us and other people's clients (Java, node, Go) by a real registry; prints what each reads
 	$(RUN) -m tests.interop $(INTEROP)
 
 wheel: $(VENV)/dev  ## wheel, sdist and SBOM in dist/, the same bytes every time

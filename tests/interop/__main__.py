@@ -6,9 +6,10 @@ what the clients wrote in ``tests/fixtures/registry``, a file for each and forma
 schemas and orders, then a line for each record (``tests/support/foreign.py`` reads it). No record is made by hand.
 
 Who writes: ``RegistryOrders.java`` with Apicurio's serdes in Confluent's frame (Confluent's own are not on Maven
-Central), ``orders.mjs`` with kafkajs where there is a node. Their packages are locked beside them, by hashes: for
-Java resolve the three ``apicurio-registry-*-serde-kafka`` and ``kiota-http-jdk``, and keep what
-``-Xlog:class+load`` names; for node ``npm install --package-lock-only --omit-lockfile-registry-resolved``.
+Central); ``orders.mjs`` with kafkajs and ``main.go`` with franz-go, where there are node and Go. Their packages
+are locked beside them, by hashes: for Java resolve the three ``apicurio-registry-*-serde-kafka`` and
+``kiota-http-jdk``, and keep what ``-Xlog:class+load`` names; for node ``npm install --package-lock-only
+--omit-lockfile-registry-resolved --ignore-scripts``, without what it tells of funding; for Go ``go mod tidy``.
 """
 
 from __future__ import annotations
@@ -114,9 +115,12 @@ def main() -> int:
     recording = parser.parse_args().record
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        clients = [
-            one for one in (others.java_client(folder / "java"), others.node_client(folder / "node")) if one
-        ]
+        made = (
+            others.java_client(folder / "java"),
+            others.node_client(folder / "node"),
+            others.go_client(folder / "go"),
+        )
+        clients = [one for one in made if one]
         cluster = Cluster(folder / "kafka", port=None)
         registry = Registry(registries.ensure(jars.cache_folder(home_folder())), folder)
         try:

@@ -111,3 +111,14 @@ def node_client(folder: Path) -> Client | None:
     subprocess.run([npm, "ci", "--ignore-scripts", "--silent"], cwd=folder, check=True)
     versions = json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
     return Client("node", "node/orders.mjs", versions, ("node", "orders.mjs"), folder)
+
+
+def go_client(folder: Path) -> Client | None:
+    """Return the program in Go, built of its modules as locked; None where Go is not there."""
+    if (go := shutil.which("go")) is None:
+        return None
+    subprocess.run([go, "build", "-o", folder / "orders", "."], cwd=FOLDER / "go", check=True)
+    lines = (FOLDER / "go/go.mod").read_text(encoding="utf-8").splitlines()
+    needed = [line.split() for line in lines if line.startswith("\t") and "indirect" not in line]
+    versions: dict[str, str] = dict(needed)
+    return Client("go", "go/main.go", versions, (str(folder / "orders"),), folder)

@@ -117,11 +117,23 @@ class StubRegistry:
             case "GET", ["subjects", subject, "versions", *rest]:
                 return _of_subject([one for one in self.held if one.subject == subject], rest)
             case "POST", ["subjects", subject]:
-                same = [one for one in self.held if (one.subject, one.text) == (subject, body["schema"])]
+                same = self._same(subject, body)
                 return _found(same[-1].told()) if same else _missing(40403, "schema")
             case "POST", ["subjects", subject, "versions"]:
-                return _found({"id": self.add(body["schema"], body.get("schemaType", "AVRO"), subject)})
+                same = self._same(subject, body)
+                known = (
+                    same[-1].schema_id
+                    if same
+                    else self.add(body["schema"], body.get("schemaType", "AVRO"), subject)
+                )
+                return _found({"id": known})
+            case "POST", ["compatibility", "subjects", subject, "versions", *_]:
+                known = any(one.subject == subject for one in self.held)
+                return _found({"is_compatible": True}) if known else _missing(40401, "subject")
         return 404, ""
+
+    def _same(self, subject: str, body: dict[str, Any]) -> list[Held]:
+        return [one for one in self.held if (one.subject, one.text) == (subject, body["schema"])]
 
 
 def _of_id(held: list[Held], rest: list[str]) -> tuple[int, str]:

@@ -48,7 +48,7 @@ def codec(stub: StubRegistry, about: dict[str, Any]) -> Codec:
 
 def payload(about: dict[str, Any], value: bytes) -> bytes:
     """Return what stands behind the frame, and for Protobuf behind the message's place as each of them puts it."""
-    place = {"java-protobuf": b"\x02\x00"}.get(about["topic"], b"")
+    place = {"java-protobuf": b"\x02\x00", "go-protobuf": b"\x00"}.get(about["topic"], b"")
     assert value[5:].startswith(place)
     return value[5 + len(place) :]
 
@@ -56,7 +56,7 @@ def payload(about: dict[str, Any], value: bytes) -> bytes:
 def test_every_client_has_its_records() -> None:
     """Of each format; and nothing else lies there."""
     assert [one.stem for one in FILES] == [
-        f"{client}-{kind}" for client in ("java", "node") for kind in sorted(KINDS)
+        f"{client}-{kind}" for client in ("go", "java", "node") for kind in sorted(KINDS)
     ]
 
 
@@ -66,6 +66,8 @@ def test_the_versions_are_those_of_the_locks(file: Path) -> None:
     about, _ = recorded(file)
     if file.stem.startswith("java"):
         of = {one.artifact: one.version for one in [*locked(FOLDER / "java/java.lock.toml"), *locked()]}
+    elif file.stem.startswith("go"):
+        of = dict(re.findall(r"^\t(\S+) (\S+)$", (FOLDER / "go/go.mod").read_text(encoding="utf-8"), re.M))
     else:
         packages = json.loads((FOLDER / "node/package-lock.json").read_text(encoding="utf-8"))["packages"]
         of = {name.removeprefix("node_modules/"): one.get("version") for name, one in packages.items()}

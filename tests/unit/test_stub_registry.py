@@ -32,6 +32,8 @@ def test_confluents_client_takes_it_for_a_registry(stub: StubRegistry) -> None:
     first = client.register_schema("a-value", Schema(AVRO.text, "AVRO"))
     other = stub.add('{"type": "object"}', "JSON", "b/c value")
     assert client.lookup_schema("a-value", Schema(AVRO.text, "AVRO")).schema_id == first
+    assert SchemaRegistryClient({"url": stub.url}).register_schema("a-value", Schema(AVRO.text, "AVRO")) == first
+    assert client.test_compatibility("a-value", Schema('"int"', "AVRO"))  # a stub knows no rule
     assert client.get_schema(other).schema_type == "JSON"
     assert client.get_subjects_by_schema_id(other) == ["b/c value"]
     assert [(one.subject, one.version) for one in client.get_schema_versions(first)] == [("a-value", 1)]
