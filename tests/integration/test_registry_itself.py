@@ -97,7 +97,9 @@ def test_serialized_schemas_are_not_those_of_confluent(
     Bytes that are no UTF-8 were lost on the way, which is why ProtobufDeserializer(registry) can't work here.
     """
     avro, proto = (client.register_schema(f"{kind}-{subject}", schema(kind)) for kind in ("avro", "protobuf"))
-    fresh = SchemaRegistryClient({"url": registry.url})  # ids that it has seen are not asked for again
+    fresh = SchemaRegistryClient(
+        {"url": registry.url, "timeout": 10}
+    )  # ids that it has seen are not asked for again
     assert refusal(lambda: fresh.get_schema(avro, fmt="serialized")) == (400, -1)
     told = fresh.get_schema(proto, fmt="serialized")
     assert told.schema_type == "PROTOBUF"
@@ -119,7 +121,7 @@ def test_a_durable_one_keeps_its_schemas(durable: Registry, subject: str) -> Non
     """Over a stop and over a crash, on the same port; it listens on this machine only."""
     url = durable.url
     known = {
-        kind: SchemaRegistryClient({"url": url}).register_schema(f"{kind}-{subject}", schema(kind))
+        kind: SchemaRegistryClient({"url": url, "timeout": 10}).register_schema(f"{kind}-{subject}", schema(kind))
         for kind in KINDS
     }
     for end in (durable.stop, durable.kill):
@@ -128,7 +130,7 @@ def test_a_durable_one_keeps_its_schemas(durable: Registry, subject: str) -> Non
             urlopen(f"{url}/subjects", timeout=2)
         durable.start()
         assert durable.url == url
-        client = SchemaRegistryClient({"url": url})
+        client = SchemaRegistryClient({"url": url, "timeout": 10})
         assert {kind: client.lookup_schema(f"{kind}-{subject}", schema(kind)).schema_id for kind in KINDS} == known
     assert durable.process is not None
     listens = {

@@ -47,6 +47,9 @@ from tests.support.foreign import Recorded, line
 from tests.support.registry import Registry
 from tests.support.witness import read_all
 
+#: Confluent's client would wait for ever.
+_ANSWER_SECONDS = 10
+
 Encode = Callable[[Order], bytes]
 Decode = Callable[[bytes], Any]
 
@@ -90,7 +93,7 @@ class TextClient(SchemaRegistryClient):
 
 def confluents(url: str, kind: Kind, topic: str) -> tuple[Encode, Decode]:
     """Return what Confluent's Python client writes and reads by."""
-    client, form = TextClient({"url": url}), contract_format(kind)
+    client, form = TextClient({"url": url, "timeout": _ANSWER_SECONDS}), contract_format(kind)
     told = SerializationContext(topic, MessageField.VALUE)
     write: Any
     read: Any
@@ -178,7 +181,7 @@ def _send(bed: Bed, topic: str, encode: Encode) -> None:
 
 
 def _record(bed: Bed, client: Client, kind: Kind, topic: str, records: Sequence[Recorded]) -> None:
-    asked, subject = SchemaRegistryClient({"url": bed.registry.url}), f"{topic}-value"
+    asked, subject = TextClient({"url": bed.registry.url, "timeout": _ANSWER_SECONDS}), f"{topic}-value"
     held = [asked.get_version(subject, number) for number in asked.get_versions(subject)]
     about = {
         "writer": client.writer,

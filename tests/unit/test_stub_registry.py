@@ -28,11 +28,16 @@ def stub() -> Iterator[StubRegistry]:
 
 def test_confluents_client_takes_it_for_a_registry(stub: StubRegistry) -> None:
     """Registration, lookup, ids, versions, and what is not there."""
-    client = SchemaRegistryClient({"url": stub.url})
+    client = SchemaRegistryClient({"url": stub.url, "timeout": 10})
     first = client.register_schema("a-value", Schema(AVRO.text, "AVRO"))
     other = stub.add('{"type": "object"}', "JSON", "b/c value")
     assert client.lookup_schema("a-value", Schema(AVRO.text, "AVRO")).schema_id == first
-    assert SchemaRegistryClient({"url": stub.url}).register_schema("a-value", Schema(AVRO.text, "AVRO")) == first
+    assert (
+        SchemaRegistryClient({"url": stub.url, "timeout": 10}).register_schema(
+            "a-value", Schema(AVRO.text, "AVRO")
+        )
+        == first
+    )
     assert client.test_compatibility("a-value", Schema('"int"', "AVRO"))  # a stub knows no rule
     assert client.get_schema(other).schema_type == "JSON"
     assert client.get_subjects_by_schema_id(other) == ["b/c value"]
