@@ -50,7 +50,7 @@ def register(settings: Settings, *, output: str) -> None:
     "--against",
     "files",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="an older schema; without it, all versions in the registry",
 )
 @click.option(
@@ -106,10 +106,17 @@ def _older(settings: Settings, own: Format, files: tuple[Path, ...]) -> list[tup
         if others := {one.kind for _, one in found} - {own.kind}:
             raise SettingsError(f"{subject} has schemas for {', '.join(others)}, and orders are {own.kind}")
         return [(f"version {number}", one.text) for number, one in found]
-    texts = [(file.name, file.read_text(encoding="utf-8")) for file in files]
+    texts = [(file.name, _read(file)) for file in files]
     if strange := [name for name, text in texts if kind_of(name, text) != own.kind]:
         raise SettingsError(f"{', '.join(strange)} is no schema for {own.kind}; name the new one with --schema")
     return texts
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"--against {file} cannot be read: {error}") from None
 
 
 def _takes(settings: Settings, own: Format) -> bool:

@@ -204,7 +204,10 @@ def _name(told: bytes) -> str:
 def _refuse_other_message(own: Any, found: Registered, places: tuple[int, ...]) -> None:
     from kafka_orders.formats.protobuf import message_at  # noqa: PLC0415  an extra
 
-    told = message_at(found.text, found.imports, places)
+    try:
+        told = message_at(found.text, found.imports, places)
+    except SettingsError as error:
+        raise SettingsError(f"{error} (a writer that leaves the message indexes out of the frame?)") from error
     if told != own.name:
         raise DecodeError(f"the message is {told}, this pipeline reads {own.name}")
 

@@ -55,7 +55,9 @@ def test_settings_and_headers_both_ways() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (?:`--([\w-]+)`)? \| `(\w+)` \|", PAGES["settings.md"], re.M)
     assert [(variable, name) for variable, _flag, name in rows] == [(env_name(name), name) for name in DECLARED]
     named = re.findall(r"^\| `([\w-]+)` \|", PAGES["headers.md"], re.M)
-    assert set(named) == headers.OURS | {headers.TRACEPARENT, headers.TRACESTATE, headers.IMPORTED_FROM}
+    assert set(named) == headers.OURS | {
+        headers.TRACEPARENT, headers.TRACESTATE, headers.IMPORTED_FROM, headers.CONTENT_TYPE, headers.SCHEMA_ID,
+    }  # fmt: skip
     assert len(named) == len(set(named))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,36 @@ def test_a_schema_that_breaks_others_is_refused_and_nothing_is_sent(
     assert done.returncode == 4, done.stderr
     assert "does not take it" in done.stderr
     assert read_all(line.bootstrap, line.settings().topic) == []
+
+
+def test_a_schema_is_checked_and_registered_before_it_is_used(
+    line: Pipeline, registry: Registry, tmp_path: Path
+) -> None:
+    """Against all versions; one that breaks is refused by both, and told by which field."""
+    framed(line, registry, "avro")
+    words = ("-o", "json")
+    first = line.run("schema", "register", *words)
+    assert first.returncode == 0, first.stderr
+    assert line.run("schema", "register", *words).stdout == first.stdout
+    (told,) = json.loads(first.stdout)
+    assert (told["subject"], told["format"], told["record"]) == (subject(line), "avro", "com.example.orders.Order")
+    plain = json.loads(contract_format("avro").text)
+    for default, code, takes in (({"default": "EUR"}, 0, True), ({}, 1, False)):
+        changed = {**plain, "fields": [*plain["fields"], {"name": "currency", "type": "string", **default}]}
+        file = tmp_path / "order.avsc"
+        file.write_text(json.dumps(changed))
+        checked = line.run("schema", "check", "--schema", str(file), *words)
+        assert checked.returncode == code, checked.stderr
+        (row,) = json.loads(checked.stdout)
+        assert (row["against"], row["where"]) == ("version 1", "currency")
+        assert (row["new consumers, old orders"] == "read") is takes
+        assert ("the registry would not take it" in checked.stderr) is not takes
+    refused = line.run("schema", "register", "--schema", str(file))
+    assert (refused.returncode, "does not take it" in refused.stderr) == (4, True)
+    lost = line.run("schema", "check", "--against", str(tmp_path / "none.avsc"))
+    assert (lost.returncode, "cannot be read" in lost.stderr) == (2, True)
+    without = line.run("schema", "register", "--registry-url", "http://127.0.0.1:1")
+    assert (without.returncode, "does not answer" in without.stderr) == (3, True)
 
 
 def test_unknown_and_foreign_ids_are_dead_letters_of_decode(line: Pipeline, registry: Registry) -> None:
