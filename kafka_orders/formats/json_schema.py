@@ -59,7 +59,7 @@ class JsonFormat:
         """Decode and check an order.
 
         Raises:
-            DecodeError: the bytes are not JSON, or more than a mebibyte.
+            DecodeError: the bytes are not JSON, nested too deeply, or too large.
             InvalidOrderError: the JSON is not of the schema.
         """
         refuse_large(payload)
@@ -67,8 +67,8 @@ class JsonFormat:
             order = orjson.loads(payload)
         except ValueError as error:
             raise DecodeError(f"not JSON: {error}") from None
-        if not self._validator.is_valid(order):
-            self._complain(order)
+        if complaint := self._complaint(order):
+            raise InvalidOrderError(complaint)
         if self._defaults:
             order = self._defaults | order
         for name in self._decimals:
@@ -93,11 +93,16 @@ class JsonFormat:
         """Return decoder and validator one after the other."""
         return contract.reader(self.decode)
 
-    def _complain(self, order: Any) -> NoReturn:
-        error = next(self._validator.iter_errors(order), None)
+    def _complaint(self, order: Any) -> str:
+        try:
+            if self._validator.is_valid(order):
+                return ""
+            error = next(self._validator.iter_errors(order), None)
+        except ValueError as error_:  # it goes no deeper than some 250 levels
+            raise DecodeError(f"JSON that is not looked into: {error_}") from None
         where = ".".join(map(str, error.instance_path)) if error else ""
         said = error.message if error else "not of the schema"
-        raise InvalidOrderError(f"field {where}: {said:.200}" if where else f"{said:.200}")
+        return f"field {where}: {said:.200}" if where else f"{said:.200}"
 
 
 def _text(schema: str | bytes | Mapping[str, Any]) -> str:

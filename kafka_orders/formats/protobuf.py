@@ -87,7 +87,7 @@ class ProtobufFormat:
         """Decode any message, the reference.
 
         Raises:
-            DecodeError: the bytes are no message, or more than a mebibyte.
+            DecodeError: the bytes are no message, or too large.
         """
         refuse_large(payload)
         try:
@@ -127,7 +127,7 @@ class ProtobufFormat:
             "parse": self.message_class.FromString,
             "reference": self.decode_any,
             "plain": plain,
-            "most": 1 << 20,
+            "most": MOST_BYTES,
         }
         decode: Callable[[bytes], Record] = run(f"<decoder of {self.name}>", source, names)["decode"]
         return decode
