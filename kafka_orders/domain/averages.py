@@ -56,7 +56,7 @@ class Tally(NamedTuple):
         """Return the sum of decimal numbers with ``scale`` digits behind the point, as decimals add up.
 
         Each was counted as the double next to it, less than 2**-53 of itself away, so the rounded sum is the exact
-        one while it has at most 15 digits (``tests/unit/test_averages.py``).
+        one while it has at most 15 digits (``tests/unit/test_own_schemas.py``).
         """
         with localcontext() as context:
             context.prec = MAX_PREC  # as many digits as the parts have

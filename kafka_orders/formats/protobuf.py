@@ -19,7 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from kafka_orders.domain.errors import DecodeError, InvalidOrderError, SettingsError
 from kafka_orders.domain.order import Contract, Read
-from kafka_orders.formats.base import Kind, Record, refuse_large, refuse_large_schema
+from kafka_orders.formats.base import MOST_BYTES, Kind, Record, refuse_large, refuse_large_schema
 from kafka_orders.formats.flat import run
 from kafka_orders.formats.protoc import files_of
 
