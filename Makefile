@@ -85,9 +85,10 @@ bench-quick: $(VENV)-bench/peers  ## the same with few orders and the quicker pe
 faults: $(VENV)/dev  ## the fault campaign: 1,000 kills, 1,000,000 orders, about an hour; goes on where it stopped
 	$(RUN) -m tests.faults.campaign $(FAULTS)
 
-long: $(VENV)/dev programs  ## 1,000,000 dead letters, then a page open for an hour; prints rates, CPU and memory
+long: $(VENV)/dev programs  ## 1,000,000 dead letters, a page open for an hour, each decoder fuzzed for 10 minutes; prints figures
 	CI=true KAFKA_ORDERS_TEST_LETTERS=1000000 $(RUN) -m pytest -s tests/integration/test_dlq_scale.py
 	CI=true KAFKA_ORDERS_TEST_PAGE_MINUTES=60 $(RUN) -m pytest -s tests/acceptance/test_page_cost.py
+	$(RUN) -m tests.fuzz all --seconds 600
 
 mutants: $(VENV)/dev  ## each defence taken away: a fault scenario has to notice
 	$(RUN) -m tests.faults.mutate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, Protocol, get_args
 
 from kafka_orders.domain.errors import DecodeError, SettingsError
@@ -59,6 +60,21 @@ def refuse_large(payload: bytes) -> None:
     """
     if len(payload) > MOST_BYTES:
         raise DecodeError(f"{len(payload)} bytes: more than {MOST_BYTES} are not decoded")
+
+
+def number_of(text: str) -> Decimal:
+    """Return the decimal number that a text spells.
+
+    Raises:
+        ValueError: it spells none. Nor is a signalling NaN one: no arithmetic takes it, not even ``float``.
+    """
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(text) from None
+    if number.is_snan():
+        raise ValueError(text)
+    return number
 
 
 def refuse_large_schema(text: str) -> None:

@@ -72,6 +72,8 @@ else:
 #: Kinds that have a place in a layout, by their struct codes.
 _CODES = {"string": "B{}s", "float": "f", "double": "d", "boolean": "?"}
 _FLOAT, _DOUBLE = struct.Struct("<f"), struct.Struct("<d")
+#: Thousands of fields take a second to compile, or more levels than Python's compiler has.
+_MOST_FIELDS = 500
 
 
 class Field(NamedTuple):
@@ -111,7 +113,7 @@ def fields_of(schema: Mapping[str, Any] | Any) -> list[Field]:
     if not isinstance(schema, Mapping) or schema.get("type") != "record" or "logicalType" in schema:
         return []
     found = [_field(n, each["name"], each["type"]) for n, each in enumerate(schema["fields"])]
-    return found if all(one.kind in _STEPS for one in found) else []
+    return found if len(found) <= _MOST_FIELDS and all(one.kind in _STEPS for one in found) else []
 
 
 def _field(n: int, name: str, kind: Any) -> Field:

@@ -105,6 +105,7 @@ class Frames:
         #: By what told of them: forms by a whole frame or header, schemas by the id in it.
         self._forms: dict[bytes, Form | _Refused] = {}
         self._schemas: dict[bytes, Registered | _Refused] = {}
+        self._files: dict[bytes, Any | _Refused] = {}
 
     def form(self, payload: bytes) -> Form:
         """Return the form of a framed value.
@@ -135,8 +136,8 @@ class Frames:
         if len(header) < size:
             raise DecodeError(f"a header that tells no schema id: {header[:20].hex()}")
         found, told = self._schema(header[:size]), header[:size]
-        places = read_places(header, size)[0] if found.kind == "protobuf" else ()
-        return self._once(self._forms, b"header" + header, lambda: self._made(found, told, places))
+        places, end = read_places(header, size) if found.kind == "protobuf" else (NO_PLACES, size)
+        return self._once(self._forms, b"header" + header[:end], lambda: self._made(found, told, places))
 
     def writer(self, topic: str) -> Callable[[Mapping[str, Any]], bytes]:
         """Return the encoder of values for a topic, in frames; registers the schema where it is missing.
@@ -189,7 +190,8 @@ class Frames:
             if isinstance(own, AvroFormat):
                 return Form.raw(own.resolving(found.text, found.imports))
             if found.kind == "protobuf":
-                _refuse_other_message(own, found, places)
+                # Once for a schema, not for each place: a stranger has thousands of these, and protoc takes 60 ms.
+                _refuse_other_message(own, self._once(self._files, told, lambda: _file(found, told)), places)
         except SettingsError as error:  # of the writer, not ours
             raise DecodeError(f"{_name(told)}: {error}") from error
         return Form.raw(own)
@@ -201,11 +203,20 @@ def _name(told: bytes) -> str:
     return f"schema id {int.from_bytes(told[1:FRAME_BYTES], 'big')}"
 
 
-def _refuse_other_message(own: Any, found: Registered, places: tuple[int, ...]) -> None:
+def _file(found: Registered, told: bytes) -> Any:
+    from kafka_orders.formats.protoc import registered_file  # noqa: PLC0415  an extra
+
+    try:
+        return registered_file(found.text, found.imports)
+    except SettingsError as error:
+        raise DecodeError(f"{_name(told)}: {error}") from error
+
+
+def _refuse_other_message(own: Any, file: Any, places: tuple[int, ...]) -> None:
     from kafka_orders.formats.protobuf import message_at  # noqa: PLC0415  an extra
 
     try:
-        told = message_at(found.text, found.imports, places)
+        told = message_at(file, places)
     except SettingsError as error:
         raise SettingsError(f"{error} (a writer that leaves the message indexes out of the frame?)") from error
     if told != own.name:

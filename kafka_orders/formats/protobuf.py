@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from functools import lru_cache
 from keyword import iskeyword
 from math import isfinite
 from pathlib import Path
@@ -19,7 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from kafka_orders.domain.errors import DecodeError, InvalidOrderError, SettingsError
 from kafka_orders.domain.order import Contract, Read
-from kafka_orders.formats.base import MOST_BYTES, Kind, Record, refuse_large, refuse_large_schema
+from kafka_orders.formats.base import MOST_BYTES, Kind, Record, number_of, refuse_large, refuse_large_schema
 from kafka_orders.formats.flat import run
 from kafka_orders.formats.protoc import files_of
 
@@ -158,28 +158,18 @@ def message_in(files: FileDescriptorSet, name: str = "") -> Descriptor:
     raise SettingsError(f"the Protobuf schema has no message {name or 'at all'}; there: {there}")
 
 
-def message_at(text: str, imports: Mapping[str, str], places: tuple[int, ...]) -> str:
-    """Return the full name of the message at a place of a .proto text, as a frame tells it.
+def message_at(file: FileDescriptorProto, places: tuple[int, ...]) -> str:
+    """Return the full name of the message at a place of a file, as a frame tells it.
 
     Raises:
-        SettingsError: the text cannot be compiled, or has no such message.
+        SettingsError: it has no such message.
     """
-    refuse_large_schema(text)
-    last = _coded(text) or files_of(text, imports).file[-1]
-    name, level = str(last.package), last.message_type
+    name, level = str(file.package), file.message_type
     for place in places:
         if not 0 <= place < len(level):
             raise SettingsError(f"the Protobuf schema has no message {list(places)}")
         name, level = f"{name}.{level[place].name}".lstrip("."), level[place].nested_type
     return name
-
-
-def _coded(text: str) -> FileDescriptorProto | None:
-    """Return the file that a text is in base64, as Confluent's Python client registers it; None: it is not."""
-    try:
-        return FileDescriptorProto.FromString(b64decode(text, validate=True))
-    except (ValueError, BrokenMessage):
-        return None
 
 
 def place_of(name: str, files: FileDescriptorSet) -> tuple[int, ...]:
@@ -205,30 +195,38 @@ def _paths(descriptor: Descriptor, before: str = "", depth: int = _DEPTH) -> Ite
 
 def plain(message: Message) -> Record:
     """Return a message as a record; see :class:`ProtobufFormat`."""
-    told = {}
-    for one in message.DESCRIPTOR.fields:
-        if one.is_repeated or not one.has_presence or one.has_default_value or message.HasField(one.name):
-            told[one.name] = _value(one, getattr(message, one.name))
-    return told
+    return {
+        name: told(getattr(message, name))
+        for name, is_sure, told in _plan(message.DESCRIPTOR)
+        if is_sure or message.HasField(name)
+    }
 
 
-def _value(field: FieldDescriptor, value: Any) -> Any:
-    if not field.is_repeated:
-        return _single(field, value)
+@lru_cache(1024)  # a small order may hold messages by the thousand, and descriptors are slow to ask
+def _plan(descriptor: Descriptor) -> list[tuple[str, bool, Callable[[Any], Any]]]:
+    """Return name of each field, whether it is told even where it is not set, and how."""
+    return [
+        (one.name, one.is_repeated or not one.has_presence or one.has_default_value, _telling(one))
+        for one in descriptor.fields
+    ]
+
+
+def _telling(field: FieldDescriptor) -> Callable[[Any], Any]:
     inner = field.message_type
-    if inner and inner.GetOptions().map_entry:
-        of = inner.fields_by_name["value"]
-        return {key: _single(of, each) for key, each in value.items()}
-    return [_single(field, each) for each in value]
+    if field.is_repeated and inner and inner.GetOptions().map_entry:
+        of = _telling_one(inner.fields_by_name["value"])
+        return lambda value: {key: of(one) for key, one in value.items()}
+    each = _telling_one(field)
+    return (lambda value: [each(one) for one in value]) if field.is_repeated else each
 
 
-def _single(field: FieldDescriptor, value: Any) -> Any:
+def _telling_one(field: FieldDescriptor) -> Callable[[Any], Any]:
     if field.message_type:
-        return _decimal(value) if field.message_type.full_name in DECIMALS else plain(value)
+        return _decimal if field.message_type.full_name in DECIMALS else plain
     if field.enum_type:
-        named = field.enum_type.values_by_number.get(value)
-        return named.name if named else value
-    return value
+        names = {number: one.name for number, one in field.enum_type.values_by_number.items()}
+        return lambda value: names.get(value, value)
+    return lambda value: value
 
 
 def _decimal(message: Any) -> Decimal:
@@ -242,13 +240,13 @@ def _decimal(message: Any) -> Decimal:
             raise InvalidOrderError("a decimal number of more digits than any price has")
         match message.DESCRIPTOR.full_name:
             case "google.type.Decimal":
-                return Decimal(message.value)
+                return number_of(message.value)
             case "google.type.Money":
                 return Decimal(message.units) + Decimal(message.nanos).scaleb(-9)
             case _:
                 unscaled = int.from_bytes(message.value, "big", signed=True)
                 return Decimal(unscaled).scaleb(-message.scale)
-    except (InvalidOperation, ValueError) as error:
+    except (ArithmeticError, ValueError) as error:
         raise InvalidOrderError(f"not a decimal number: {message!s:.80}") from error
 
 

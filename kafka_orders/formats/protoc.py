@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
+from google.protobuf.message import DecodeError as BrokenMessage
 
 from kafka_orders.domain.errors import SettingsError
+from kafka_orders.formats.base import refuse_large_schema
 
 #: A schema may come from a registry, so from a stranger: the compiler gets no more time than this, in seconds.
 _SECONDS = 10.0
-_NAME = "schema.proto"
+_NAME, _LONGEST_NAME = "schema.proto", 200
 
 
 def files_of(text: str, imports: Mapping[str, str] | None = None, folder: Path | None = None) -> FileDescriptorSet:
@@ -34,11 +37,7 @@ def files_of(text: str, imports: Mapping[str, str] | None = None, folder: Path |
     with TemporaryDirectory() as made:
         root, out = Path(made), Path(made) / "descriptors"
         for name, held in {**(imports or {}), _NAME: text}.items():
-            file = root / name
-            if not file.resolve().is_relative_to(root.resolve()):
-                raise SettingsError(f"the schema imports {name!r}, which is no name below its own folder")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(held, encoding="utf-8")
+            _write(root, name, held)
         paths = [f"-I{root}", *([f"-I{folder}"] if folder else [])]
         _compile([*paths, "--include_imports", f"--descriptor_set_out={out}", _NAME], root)
         return FileDescriptorSet.FromString(out.read_bytes())
@@ -47,6 +46,36 @@ def files_of(text: str, imports: Mapping[str, str] | None = None, folder: Path |
 def file_of(text: str, imports: Mapping[str, str] | None = None) -> FileDescriptorProto:
     """Return the descriptor of a .proto text alone; see :func:`files_of`."""
     return files_of(text, imports).file[-1]
+
+
+def registered_file(text: str, imports: Mapping[str, str]) -> FileDescriptorProto:
+    """Return the file of a text as registries have it.
+
+    Raises:
+        SettingsError: it cannot be compiled.
+    """
+    refuse_large_schema(text)
+    return _coded(text) or file_of(text, imports)
+
+
+def _coded(text: str) -> FileDescriptorProto | None:
+    """Return the file that a text is in base64, as Confluent's Python client registers it; None: it is not."""
+    try:
+        return FileDescriptorProto.FromString(b64decode(text, validate=True))
+    except (ValueError, BrokenMessage):
+        return None
+
+
+def _write(root: Path, name: str, held: str) -> None:
+    try:
+        file = root / name
+        if len(name) > _LONGEST_NAME or not file.resolve().is_relative_to(root.resolve()):
+            raise SettingsError(f"the schema imports {name!r:.80}, which is no name below its own folder")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(held, encoding="utf-8")
+    except (FileExistsError, NotADirectoryError, IsADirectoryError, ValueError) as error:
+        why = getattr(error, "strerror", "") or error  # without where it lay
+        raise SettingsError(f"the schema cannot be laid out as the file {name!r:.80}: {why}") from error
 
 
 def _compile(arguments: list[str], root: Path) -> None:

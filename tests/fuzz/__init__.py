@@ -1,0 +1,1 @@
+"""Each decoder under bytes that look for a way through it."""
