@@ -73,8 +73,8 @@ def _formats(found: Mapping[str, Any]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     job = (
-        f"The same job with {found['orders']:,} orders of each format, {len(rounds)} rounds of their own; how formats"
-        " are told apart stands in [formats](howto/formats.md). JSON and Protobuf pay for their headers, too."
+        f"The same job with {found['orders']:,} orders of each format, {len(rounds)} rounds of their own;"
+        " [formats](howto/formats.md) says how they are told apart. JSON and Protobuf pay for their headers, too."
     )
     return "\n\n".join(["## Formats", job, "\n".join(lines), _errors(found), _surroundings(found)])
 
