@@ -73,8 +73,8 @@ def _formats(found: Mapping[str, Any]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     job = (
-        f"The same job with {found['orders']:,} orders of each format, {len(rounds)} rounds of their own; what an"
-        " order takes on the wire, and what each format refuses, stands in [formats.md](formats.md)."
+        f"The same job with {found['orders']:,} orders of each format, {len(rounds)} rounds of their own;"
+        " [formats](howto/formats.md) says how they are told apart. JSON and Protobuf pay for their headers, too."
     )
     return "\n\n".join(["## Formats", job, "\n".join(lines), _errors(found), _surroundings(found)])
 

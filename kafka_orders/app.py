@@ -69,7 +69,8 @@ class App:
             handler: called with each valid order, and with its :class:`~kafka_orders.Meta` if it takes a
                 second argument; default: validation alone. What it returns goes to the output topic, if there
                 is one: a dict in the app's format, or bytes.
-            schema: the records' Avro schema: its JSON, a dict, or the path of a file; default: the order's.
+            schema: the records' schema, Avro, JSON Schema or Protobuf: its text, a dict, or the path of a file;
+                default: the order's.
             value_field: field whose average is kept; default: price.
             group_by: field whose every value has an average of its own; default: product.
             id_field: field that must not be empty; default: orderId where the schema has it; None: no field.

@@ -1,7 +1,7 @@
 """How the values of one pipeline are read and written: which format a record is in is told, never guessed.
 
-A record tells it in this order: by the header ``__value_schema_id``, by the header ``content-type``, and, where
-the pipeline has a schema registry, by a frame (a zero byte, the schema's id) before the value. A record that tells
+A record tells it by the header ``__value_schema_id``, or by a frame (a zero byte, the schema's id) before the
+value, both where the pipeline has a schema registry, or by the header ``content-type``. A record that tells
 nothing is in the pipeline's own format, raw.
 """
 
@@ -29,6 +29,8 @@ _CALLED: Mapping[str, Kind] = {
     "avro/binary": "avro", "application/x-avro": "avro", "application/vnd.apache.avro": "avro",
     "text/json": "json", "application/x-protobuf": "protobuf", "application/vnd.google.protobuf": "protobuf",
 }  # fmt: skip
+#: Readers that are kept; they are made again when they are needed.
+_MOST_READERS = 2000
 #: A content type that says nothing.
 _SAYS_NOTHING = ("", "application/octet-stream")
 
@@ -167,12 +169,11 @@ class Codec:
         for name, value in held:
             if name == headers.SCHEMA_ID and self._frames is not None:
                 return self._frames.told(value or b"")
-        for name, value in held:
-            if name == headers.CONTENT_TYPE and (kind := _kind(value)) is not None:
-                return self._of(kind)
-        if self._frames is not None and payload[:1] == FRAME:
+        kind = next((_kind(value) for name, value in held if name == headers.CONTENT_TYPE), None)
+        # Neither JSON nor Protobuf begins with a zero byte; raw Avro may, so there the header is believed.
+        if self._frames is not None and payload[:1] == FRAME and kind != "avro":
             return self._frames.form(payload)
-        return self._own_raw
+        return self._own_raw if kind is None else self._of(kind)
 
     def decode(self, payload: bytes, held: Headers = NO_HEADERS) -> Record:
         """Return a value's record; raises as :meth:`form` and the format's own decoder do."""
@@ -181,12 +182,18 @@ class Codec:
     def reads(self, contract: Contract) -> Reads:
         """Return how values are read under ``contract``."""
         own = self.own.reader(contract)
-        made: dict[int, Read] = {id(self._own_raw): own}
+        # The form is kept beside its reader: one that was forgotten might leave its id to another one, and orders
+        # of one schema would be read by another.
+        made: dict[int, tuple[Form, Read]] = {id(self._own_raw): (self._own_raw, own)}
 
         def told(payload: bytes, held: Headers) -> tuple[Order, str, float]:
             form = self.form(payload, held)
-            read = made.get(id(form)) or made.setdefault(id(form), form.reader(contract))
-            return read(payload)
+            found = made.get(id(form))
+            if found is None:
+                if len(made) >= _MOST_READERS:
+                    made.clear()
+                found = made[id(form)] = form, form.reader(contract)
+            return found[1](payload)
 
         return Reads(own if self._frames is None else lambda payload: told(payload, []), told)
 
