@@ -22,8 +22,9 @@ from kafka_orders.formats.choice import contract_format
 from kafka_orders.formats.codec import CONTENT_TYPES
 from kafka_orders.formats.flat_encode import zigzag
 from kafka_orders.formats.json_schema import JsonFormat
-from tests.fuzz.targets import HOSTILE, ORDER, SALE, SALES, TARGETS, by_schema, record, shelved, typed
-from tests.fuzz.targets import Shelf  # noqa: F401  tests/unit/test_codec.py takes it from here
+
+# The shelf is for tests/unit/test_codec.py.
+from tests.fuzz.targets import HOSTILE, ORDER, SALE, SALES, TARGETS, Shelf, by_schema, record, shelved, typed  # noqa: F401
 
 #: The longest that one record of so many bytes may take, in seconds of the processor; and what it may hold.
 SLOW_SECONDS, LONG, MOST_HELD = 0.1, 1 << 16, 100 << 20
