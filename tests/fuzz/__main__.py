@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from contextlib import suppress
@@ -29,12 +28,15 @@ SLOW_SECONDS, LONGEST = 0.1, 1 << 16
 MEMORY, GROWTH = 2 << 30, 64
 FOUND = Path(".build/fuzz")
 _MOST_KEPT = 20
+#: What libFuzzer ends with where an input took ten seconds.
+_HUNG = 70
 
 
 class Watch:
     """Reads each input, and keeps count of what goes wrong."""
 
     def __init__(self, target: Any, typed: Any, folder: Path, seconds: float) -> None:
+        target.warm()
         self._target, self._typed, self._folder = target, typed, folder
         self._began, self._seconds = time.monotonic(), seconds
         self._crashes: dict[str, int] = {}
@@ -90,16 +92,16 @@ def inside(name: str, seconds: float, seed: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with atheris.instrument_imports(include=["kafka_orders.formats", "kafka_orders.domain"]):
         from tests.fuzz.targets import TARGETS, typed
-    folder = FOUND / name
-    with tempfile.TemporaryDirectory() as corpus:
-        for at, payload in enumerate(TARGETS[name].seeds):
-            (Path(corpus) / str(at)).write_bytes(payload)
-        told = (f"-seed={seed}", f"-max_len={LONGEST}", "-len_control=20", "-rss_limit_mb=0", "-timeout=60")
-        atheris.Setup(
-            [sys.argv[0], corpus, *told, f"-artifact_prefix={folder}/native-", "-verbosity=0"],
-            Watch(TARGETS[name], typed, folder, seconds),
-        )
-        atheris.Fuzz()
+    folder, corpus = FOUND / name, FOUND / name / "corpus"
+    corpus.mkdir()
+    for at, payload in enumerate(TARGETS[name].seeds):
+        (corpus / str(at)).write_bytes(payload)
+    told = (f"-seed={seed}", f"-max_len={LONGEST}", "-len_control=20", "-rss_limit_mb=0", "-timeout=10")
+    atheris.Setup(
+        [sys.argv[0], str(corpus), *told, f"-artifact_prefix={folder}/native-", "-verbosity=0"],
+        Watch(TARGETS[name], typed, folder, seconds),
+    )
+    atheris.Fuzz()
 
 
 def fuzz(name: str, seconds: float, seed: int) -> bool:
@@ -113,7 +115,8 @@ def fuzz(name: str, seconds: float, seed: int) -> bool:
             [sys.executable, "-m", "tests.fuzz", *arguments], stdout=log, stderr=log, check=False
         )
     if done.returncode or not (folder / "figures.json").exists():
-        print(f"{name:18} DIED with {done.returncode}; see {folder}/", flush=True)
+        hung = "an input hung; " if done.returncode == _HUNG else ""
+        print(f"{name:18} DIED with {done.returncode}; {hung}see {folder}/", flush=True)
         return False
     told = json.loads((folder / "figures.json").read_text())
     times = sorted(((_seconds(name, file), file) for file in folder.glob("slow-*")), reverse=True)
@@ -123,15 +126,17 @@ def fuzz(name: str, seconds: float, seed: int) -> bool:
         f"{name:18} {told['runs']:>10,} runs {told['runs'] / seconds:>7,.0f}/s {told['crashes']:>6} crashes in"
         f" {len(crashes)} places {len(slow):>3} slow   RSS {told['third']} -> {told['end']} MiB", flush=True,
     )  # fmt: skip
-    for one in (*crashes, *slow):
+    grown = [f"grew by {told['end'] - told['third']} MiB"] if told["end"] - told["third"] >= GROWTH else []
+    for one in (*crashes, *slow, *grown):
         print(f"    {one}", flush=True)
-    return not crashes and not slow and told["end"] - told["third"] < GROWTH
+    return not (crashes or slow or grown)
 
 
 def _seconds(name: str, file: Path) -> float:
     """Return what an input really takes, without instruments."""
     from tests.fuzz.targets import TARGETS
 
+    TARGETS[name].warm()
     began = _processor()
     with suppress(Exception):  # which one it is, was looked at before
         TARGETS[name].read(file.read_bytes())

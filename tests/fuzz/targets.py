@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -32,6 +32,12 @@ class Target(NamedTuple):
 
     read: Callable[[bytes], object]
     seeds: tuple[bytes, ...]
+
+    def warm(self) -> None:
+        """Read each seed: the first record of a Protobuf schema waits for protoc, and no other does."""
+        for one in self.seeds:
+            with suppress(Exception):
+                self.read(one)
 
 
 @contextmanager
@@ -230,7 +236,10 @@ def _frames() -> Target:
         b"\0\0\0\0" + bytes([number]) + place + contract_format(kind).encode(ORDER)
         for number, place, kind in values
     ]
-    return Target(lambda payload: told(payload, []), (*seeds, *(bytes([0, 0, 0, 0, at, 0]) for at in range(12))))
+    return Target(
+        lambda payload: told(payload, []),
+        (*seeds, *(bytes([0, 0, 0, 0, at, 0]) for at in range(len(HOSTILE) + 1))),
+    )
 
 
 _CONTRACT = contract_format("avro")
@@ -244,6 +253,7 @@ def made() -> dict[str, Target]:
     older, newer = AvroFormat(_OLDER), AvroFormat(_NEWER)
     headed = [b"\1" + bytes([len(name)]) + name.encode() for name in CONTENT_TYPES.values()]
     headed += [b"\0\5\0\0\0\0\0", b"\0\x11\1" + bytes(16), b"\2\7\0\0\0\0\2\2\0"]
+    headed += [b"\0\6\0\0\0\0" + bytes([at, 0]) for at in range(len(HOSTILE) + 1)]
     return {
         **{kind: Target((own := contract_format(kind)).reader(contract), (own.encode(ORDER),)) for kind in KINDS},
         "avro-rich": Target(SALES.reader(contract), (_SALE,)),
