@@ -28,8 +28,8 @@ from tests.fuzz.targets import HOSTILE, ORDER, SALE, SALES, TARGETS, Shelf, by_s
 
 #: The longest that one record of so many bytes may take, in seconds of the processor; and what it may hold.
 SLOW_SECONDS, LONG, MOST_HELD = 0.1, 1 << 16, 100 << 20
-#: By the worst schemas that the guard lets through it is 60 to 100 ms, and a multiple where a machine is shared; what
-#: they are refused for is seconds.
+#: By the worst schemas that the guard lets through it is 60 to 100 ms, and more where a machine is shared; what is
+#: refused takes seconds.
 WORST_SECONDS = 0.4
 #: Lengths and counts that no payload has; and what opens something.
 STRANGE = [zigzag(2**61, 63), zigzag(-(2**61), 63), b"\xff" * 9 + b"\1", b"\xae" * 100, zigzag(-1, 63),
@@ -318,7 +318,7 @@ def test_what_the_guard_lets_through_is_soon_decoded(schema: Any, head: bytes, u
 
 
 @pytest.mark.parametrize("item", [
-    *LOGICAL[:3], {"type": "array", "items": "int"}, {"type": "map", "values": "int"}, ["null", "string"],
+    LOGICAL[0], {"type": "array", "items": "int"}, {"type": "map", "values": "int"}, ["null", "string"],
     record("I", a="boolean", b="null", c="null"), record("I", a=LOGICAL[1], b="null", c="null"), "boolean",
     record("I", a=LOGICAL[0], b=LOGICAL[1]), record("I", a=array(array("int"))),
     record("I", a=record("J", a=record("K", a="boolean"))),
