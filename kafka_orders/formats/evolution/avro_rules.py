@@ -54,10 +54,12 @@ class _Rules:
             if source is None:
                 yield _added(here, after[name])
                 continue
-            if source != name:
-                why = self._missed(before[source], after)
-                yield Change(here, f"{source} is now called {name}, with its old name as an alias", "", why)
-            yield from self.compare(before[source]["type"], after[name]["type"], here)
+            if source == name:
+                yield from self.compare(before[name]["type"], after[name]["type"], here)
+                continue
+            back = _unreadable(before[source]["type"], after[name]["type"], self._old, self._new)
+            told = f"{source} is now called {name}, with its old name as an alias"
+            yield Change(here, told, back, self._missed(before[source], after))  # old readers know no alias
         for name in before.keys() - set(came_from.values()):
             yield Change(below(path, name), "removed", "", self._missed(before[name], after))
 
