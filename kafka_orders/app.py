@@ -16,13 +16,13 @@ from typing import Any, NoReturn, cast, get_args
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.order import DEFAULT_ID, Contract
 from kafka_orders.domain.settings import Layer, Settings, build, refuse_shared_topics
-from kafka_orders.formats.base import Format
+from kafka_orders.formats.base import Encode, Format
 from kafka_orders.formats.choice import kind_of, make_format, open_format
 from kafka_orders.formats.codec import AnyCodec, OwnCodec
 from kafka_orders.formats.opening import codec_of
 from kafka_orders.pipeline.breaker import Probe
 from kafka_orders.pipeline.desk import SendToDlq, SendToRetry, send_to_dlq, send_to_retry
-from kafka_orders.pipeline.handlers import Encode, Handler, accept
+from kafka_orders.pipeline.handlers import Handler, accept
 from kafka_orders.pipeline.reload import restart_process
 from kafka_orders.pipeline.roles import Job, RoleName, run_role
 from kafka_orders.pipeline.stop import Stop

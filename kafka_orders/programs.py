@@ -10,7 +10,8 @@ from kafka_orders.deadletters.watch import watch
 from kafka_orders.domain.errors import DecodeError, KafkaOrdersError
 from kafka_orders.domain.order import Decode
 from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.codec import AnyCodec, Encode, OwnCodec
+from kafka_orders.formats.base import Encode
+from kafka_orders.formats.codec import AnyCodec, OwnCodec
 from kafka_orders.formats.opening import codec_of
 from kafka_orders.log.patience import StopRequested
 from kafka_orders.log.producer import Report

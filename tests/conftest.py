@@ -59,6 +59,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 
 @pytest.fixture
+def durable(tmp_path: Path) -> Iterator[Registry]:
+    """A registry of this test's own, which may be killed and comes back with what it had."""
+    made = registries.made(CACHE, tmp_path / "durable", durable=True)
+    yield made
+    made.kill()
+
+
+@pytest.fixture
 def line(bootstrap: str, tmp_path: Path) -> Iterator[Pipeline]:
     """A pipeline with topics and groups of its own; what it started ends with the test."""
     made = Pipeline(bootstrap, tmp_path)

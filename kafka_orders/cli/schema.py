@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from kafka_orders.app import App
 from kafka_orders.cli.options import FORMAT, output_option, quiet_option, say, with_settings
 from kafka_orders.cli.tables import emit
 from kafka_orders.domain.errors import EXIT_FAILED, SettingsError
+from kafka_orders.domain.order import Contract
 from kafka_orders.domain.settings import Settings, env_name
 from kafka_orders.formats.base import Format
 from kafka_orders.formats.choice import kind_of
 from kafka_orders.formats.evolution import Change, changes
-from kafka_orders.formats.opening import codec_of, naming_of, registry_of
+from kafka_orders.formats.opening import naming_of, own_format, registry_of
 from kafka_orders.formats.registry import SchemaRegistry
 
 _ASKED = ("topic", *FORMAT, "value_field", "group_by", "id_field")
@@ -39,7 +39,7 @@ def register(settings: Settings, *, output: str) -> None:
     this is for those who deploy schemas first.
     """
     own, registry = _own(settings), _registry(settings)
-    subject = naming_of(settings).subject(settings.topic, own.name)
+    subject = _subject(settings, own)
     schema_id = registry.id_of(subject, own.kind, own.text)
     emit([{"subject": subject, "format": own.kind, "record": own.name, "id": schema_id}], output)
 
@@ -68,18 +68,16 @@ def check(settings: Settings, *, files: tuple[Path, ...], need: str, output: str
     The schema is that of --schema or --format, as for every role. Nothing is sent or registered.
     """  # fmt: skip
     own = _own(settings)
+    registry = None if files else _registry(settings)
+    older = _in_files(files, own) if registry is None else _in_registry(registry, _subject(settings, own), own)
     needed = [name for name in (settings.value_field, settings.group_by) if name]
-    found = [
-        (name, one)
-        for name, text in _older(settings, own, files)
-        for one in changes(own.kind, text, own.text, needed)
-    ]
+    found = [(name, one) for name, text in older for one in changes(own.kind, text, own.text, needed)]
     emit([_row(name, one) for name, one in found], output)
     backward, forward = (
         not any(one.new_reads_old for _, one in found),
         not any(one.old_reads_new for _, one in found),
     )
-    refused = not files and not _takes(settings, own)
+    refused = registry is not None and not registry.takes(_subject(settings, own), own.kind, own.text)
     say(_verdict(backward, forward) + ("; the registry would not take it" if refused else ""), quiet=quiet)
     needs_back, needs_forth = _NEEDS[need]
     if (needs_back and not backward) or (needs_forth and not forward) or refused:
@@ -87,8 +85,14 @@ def check(settings: Settings, *, files: tuple[Path, ...], need: str, output: str
 
 
 def _own(settings: Settings) -> Format:
-    App().job(settings)  # the pipeline can count by it, or this says why not
-    return codec_of(settings).own
+    own = own_format(settings)
+    # The pipeline can count by it, or this says why not.
+    Contract.of(own.fields, settings.id_field, settings.value_field, settings.group_by)
+    return own
+
+
+def _subject(settings: Settings, own: Format) -> str:
+    return naming_of(settings).subject(settings.topic, own.name)
 
 
 def _registry(settings: Settings) -> SchemaRegistry:
@@ -98,14 +102,16 @@ def _registry(settings: Settings) -> SchemaRegistry:
     return registry
 
 
-def _older(settings: Settings, own: Format, files: tuple[Path, ...]) -> list[tuple[str, str]]:
-    """Return names and texts of the schemas to compare with."""
-    if not files:
-        subject = naming_of(settings).subject(settings.topic, own.name)
-        found = _registry(settings).versions(subject)
-        if others := {one.kind for _, one in found} - {own.kind}:
-            raise SettingsError(f"{subject} has schemas for {', '.join(others)}, and orders are {own.kind}")
-        return [(f"version {number}", one.text) for number, one in found]
+def _in_registry(registry: SchemaRegistry, subject: str, own: Format) -> list[tuple[str, str]]:
+    """Return names and texts of all versions of a subject."""
+    found = registry.versions(subject)
+    if others := {one.kind for _, one in found} - {own.kind}:
+        raise SettingsError(f"{subject} has schemas for {', '.join(others)}, and orders are {own.kind}")
+    return [(f"version {number}", one.text) for number, one in found]
+
+
+def _in_files(files: tuple[Path, ...], own: Format) -> list[tuple[str, str]]:
+    """Return names and texts of schema files."""
     texts = [(file.name, _read(file)) for file in files]
     if strange := [name for name, text in texts if kind_of(name, text) != own.kind]:
         raise SettingsError(f"{', '.join(strange)} is no schema for {own.kind}; name the new one with --schema")
@@ -117,11 +123,6 @@ def _read(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"--against {file} cannot be read: {error}") from None
-
-
-def _takes(settings: Settings, own: Format) -> bool:
-    subject = naming_of(settings).subject(settings.topic, own.name)
-    return _registry(settings).takes(subject, own.kind, own.text)
 
 
 def _row(name: str, change: Change) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from kafka_orders.cli.tables import Rows, emit, live
 from kafka_orders.domain.averages import Tally
 from kafka_orders.domain.errors import EXIT_NOT_PROVEN
 from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.opening import codec_of
+from kafka_orders.formats.opening import own_format
 from kafka_orders.local.progress import Bar
 from kafka_orders.pipeline.startup import readers
 from kafka_orders.views.lag import Lag, lags, totals
@@ -40,7 +40,7 @@ def averages(settings: Settings, *, watch: bool, output: str) -> None:
 
 def print_averages(settings: Settings, output: str = "table", *, watch: bool = False) -> None:
     """Print the averages, once or until Ctrl-C; of decimal numbers with the digits that these have."""
-    scale = codec_of(settings).fields.get(settings.value_field)
+    scale = own_format(settings).fields.get(settings.value_field)
     with readers(settings, _ANSWER_SECONDS) as (admin, reader):
         state = Snapshot(admin, reader, settings.averages_topic)
         _show(lambda: _averages(state, scale), output, watch=watch)

@@ -10,13 +10,13 @@ from typing import Any
 
 from kafka_orders.deadletters.expressions import Assignment, applied
 from kafka_orders.deadletters.letters import Letter
-from kafka_orders.deadletters.payloads import FRAME_BYTES, describe
+from kafka_orders.deadletters.payloads import describe
 from kafka_orders.domain.errors import DecodeError
 from kafka_orders.domain.headers import Headers
 from kafka_orders.domain.order import Decode
 from kafka_orders.domain.standing import LetterId
 from kafka_orders.formats.codec import AnyCodec
-from kafka_orders.formats.framing import Form
+from kafka_orders.formats.framing import FRAME_BYTES, Form
 
 _SHOWN_BYTES = 32
 

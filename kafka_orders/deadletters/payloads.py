@@ -11,9 +11,8 @@ from typing import Any
 from kafka_orders.domain.errors import DecodeError
 from kafka_orders.domain.headers import Headers
 from kafka_orders.domain.order import Decode
+from kafka_orders.formats.framing import FRAME, FRAME_BYTES
 
-#: A registry's framing: a zero byte and the schema's id, big-endian.
-FRAME_BYTES = 5
 _SHOWN_BYTES = 256
 _AT_BYTE = re.compile(r"at byte (\d+)")
 
@@ -43,7 +42,7 @@ def describe(payload: bytes | None, decode: Decode, held: Headers | None = None)
     fields, error = _tried(payload, held or [], decode)
     if fields is not None:
         return Payload("own", fields)
-    framed = payload[0:1] == b"\0" and len(payload) > FRAME_BYTES
+    framed = payload[:1] == FRAME and len(payload) > FRAME_BYTES
     if framed and (inside := _tried(payload[FRAME_BYTES:], held or [], decode)[0]) is not None:
         return Payload("framed", inside, int.from_bytes(payload[1:FRAME_BYTES], "big"))
     if (told := _json(payload)) is not None:

@@ -59,15 +59,6 @@ class Contract:
         A closure, because it runs once per order: attribute look-ups would cost it half again as much.
         """
         id_field, value_field, group_by = self.id_field, self.value_field, self.group_by
-        names = [name for name in (id_field, value_field, group_by) if name is not None]
-        if any("." in name for name in names):  # in records inside: they are lifted out, and then as ever
-            flat = self._validator(id_field, value_field, group_by)
-            return lambda order: flat(_lifted(order, names))
-        return self._validator(id_field, value_field, group_by)
-
-    def _validator(
-        self, id_field: str | None, value_field: str, group_by: str
-    ) -> Callable[[Order], tuple[str, float]]:
 
         def validate(order: Order) -> tuple[str, float]:
             try:
@@ -87,6 +78,9 @@ class Contract:
                 raise InvalidOrderError(complaint)
             return group, value  # the number 0 is an id
 
+        names = [name for name in (id_field, value_field, group_by) if name is not None]
+        if any("." in name for name in names):  # in records inside: they are lifted out, and then as ever
+            return lambda order: validate(_lifted(order, names))
         return validate
 
     def reader(self, decode: Callable[[bytes], Order]) -> Read:

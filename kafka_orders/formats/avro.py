@@ -14,9 +14,9 @@ import fastavro
 from kafka_orders.domain.errors import DecodeError, SettingsError
 from kafka_orders.domain.order import Contract, Read
 from kafka_orders.formats.avro_guard import refuse_dangerous
-from kafka_orders.formats.base import Kind, Record, refuse_large, refuse_large_schema
+from kafka_orders.formats.base import Encode, Kind, Record, refuse_large, refuse_large_schema
 from kafka_orders.formats.flat import compile_flat, compile_reader
-from kafka_orders.formats.flat_encode import Encode, compile_encoder
+from kafka_orders.formats.flat_encode import compile_encoder
 
 Decoder = Callable[[bytes], Record]
 

@@ -10,6 +10,8 @@ from kafka_orders.domain.errors import DecodeError, SettingsError
 from kafka_orders.domain.order import Contract, Read
 
 Record = dict[str, Any]
+#: A record to its bytes; raises ValueError where it does not fit the schema.
+Encode = Callable[[Mapping[str, Any]], bytes]
 Kind = Literal["avro", "json", "protobuf"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -45,7 +47,7 @@ class Format(Protocol):
         """Bytes -> record; raises DecodeError, or InvalidOrderError where the bytes hold another record."""
 
     @property
-    def encode(self) -> Callable[[Mapping[str, Any]], bytes]:
+    def encode(self) -> Encode:
         """Record -> bytes; raises ValueError where the record does not fit the schema."""
 
     def reader(self, contract: Contract) -> Read:

@@ -14,7 +14,7 @@ from kafka_orders.domain import headers
 from kafka_orders.domain.errors import DecodeError, OutageError, PermanentError
 from kafka_orders.domain.headers import NO_HEADERS, Headers
 from kafka_orders.domain.order import Contract, Order, Read
-from kafka_orders.formats.base import Format, Kind, Record
+from kafka_orders.formats.base import Encode, Format, Kind, Record
 from kafka_orders.formats.choice import MissingPackageError, contract_format
 from kafka_orders.formats.framing import FRAME, Form, Frames, Naming
 from kafka_orders.formats.registry import SchemaRegistry
@@ -34,7 +34,6 @@ _MOST_READERS = 2000
 #: A content type that says nothing.
 _SAYS_NOTHING = ("", "application/octet-stream")
 
-Encode = Callable[[Mapping[str, Any]], bytes]
 #: Bytes of a record and its headers to order, group and value; raises as :data:`Read` does, and OutageError.
 ReadTold = Callable[[bytes, Headers], tuple[Order, str, float]]
 
@@ -49,7 +48,7 @@ class Reads(NamedTuple):
 class Writes(NamedTuple):
     """How values are written for one topic, and the headers that tell their readers of the format."""
 
-    encode: Callable[[Mapping[str, Any]], bytes]
+    encode: Encode
     headers: Headers
 
 
@@ -81,7 +80,7 @@ class OwnCodec:
     def __init__(
         self,
         decode: Callable[[bytes], Record],
-        encode: Callable[[Mapping[str, Any]], bytes] | None = None,
+        encode: Encode | None = None,
     ) -> None:
         self._form = Form(decode, encode or unencodable, lambda contract: contract.reader(decode))
 

@@ -6,12 +6,11 @@ Values of a class of their own, missing fields and whatever does not fit are lef
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
+from kafka_orders.formats.base import Encode
 from kafka_orders.formats.flat import Field, fields_of, run
-
-Encode = Callable[[Mapping[str, Any]], bytes]
 
 _ENCODE = """
 def encode(record):

@@ -8,14 +8,14 @@ bytes.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 from kafka_orders.domain.errors import DecodeError, NotFoundError, SettingsError
 from kafka_orders.domain.order import Contract, Read
 from kafka_orders.formats.avro import AvroFormat
-from kafka_orders.formats.base import Format, Kind, Record, refuse_large_schema
+from kafka_orders.formats.base import Encode, Format, Kind, Record, refuse_large_schema
 from kafka_orders.formats.flat_encode import zigzag
 from kafka_orders.formats.registry import Registered, SchemaRegistry
 
@@ -37,7 +37,7 @@ class Form(NamedTuple):
     """How one kind of value is read and written, its frame included."""
 
     decode: Callable[[bytes], Record]
-    encode: Callable[[Mapping[str, Any]], bytes]
+    encode: Encode
     reader: Callable[[Contract], Read]
 
     @classmethod
@@ -139,7 +139,7 @@ class Frames:
         places, end = read_places(header, size) if found.kind == "protobuf" else (NO_PLACES, size)
         return self._once(self._forms, b"header" + header[:end], lambda: self._made(found, told, places))
 
-    def writer(self, topic: str) -> Callable[[Mapping[str, Any]], bytes]:
+    def writer(self, topic: str) -> Encode:
         """Return the encoder of values for a topic, in frames; registers the schema where it is missing.
 
         Raises:

@@ -8,9 +8,9 @@ from typing import cast
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.secrets import refuse_readable_registry
 from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.base import Format, Kind
+from kafka_orders.formats.base import Encode, Format, Kind
 from kafka_orders.formats.choice import contract_format, open_format
-from kafka_orders.formats.codec import Codec, Encode
+from kafka_orders.formats.codec import Codec
 from kafka_orders.formats.framing import Naming
 from kafka_orders.formats.registry import SchemaRegistry
 
@@ -26,17 +26,31 @@ def codec_of(settings: Settings, own: Format | None = None, encode: Encode | Non
     Raises:
         SettingsError: a schema cannot be used, or two are of one format.
     """
+    chosen, formats = _chosen(settings, own)
+    registry = registry_of(settings)
+    frames = (registry, naming_of(settings)) if registry else None
+    says_always = settings.content_type == "always"
+    return Codec(chosen, formats or None, frames, says_always=says_always, encode=encode)
+
+
+def own_format(settings: Settings) -> Format:
+    """Return the format of records that tell nothing, without a registry's client.
+
+    Raises:
+        SettingsError: a schema cannot be used, or two are of one format.
+    """
+    return _chosen(settings, None)[0]
+
+
+def _chosen(settings: Settings, own: Format | None) -> tuple[Format, Mapping[Kind, Format]]:
+    """Return the format of records that tell nothing, and those that are named; none: the order contract's."""
     formats: Mapping[Kind, Format] = {own.kind: own} if own else {}
     if settings.schema:
         formats = _named(settings.schema.split(","), settings.format)
     kind: Kind = cast("Kind", settings.format) if settings.format else next(iter(formats), "avro")
     if formats and kind not in formats:
         raise SettingsError(f"format = {kind!r}, and no schema for it: there is one for {', '.join(formats)}")
-    chosen = formats[kind] if formats else contract_format(kind)
-    registry = registry_of(settings)
-    frames = (registry, naming_of(settings)) if registry else None
-    says_always = settings.content_type == "always"
-    return Codec(chosen, formats or None, frames, says_always=says_always, encode=encode)
+    return formats[kind] if formats else contract_format(kind), formats
 
 
 def registry_of(settings: Settings) -> SchemaRegistry | None:

@@ -13,11 +13,11 @@ from typing import Any, NoReturn
 from kafka_orders.domain.errors import PermanentError, SettingsError
 from kafka_orders.domain.headers import Headers
 from kafka_orders.domain.order import field_of
+from kafka_orders.formats.base import Encode
 from kafka_orders.pipeline.desk import Meta
 
 #: ``handler(order)`` or ``handler(order, meta)``; plain or async. It returns if all is well, or raises.
 Handler = Callable[..., Any]
-Encode = Callable[[Mapping[str, Any]], bytes]
 
 #: What says nothing, and has run for sure.
 _PLAIN = frozenset({dict, bytes, str, bool, int, float, list, tuple})

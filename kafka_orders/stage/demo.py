@@ -11,6 +11,7 @@ from pathlib import Path
 
 from kafka_orders.domain.errors import KafkaOrdersError
 from kafka_orders.domain.settings import Settings
+from kafka_orders.formats.codec import Codec
 from kafka_orders.formats.opening import codec_of
 from kafka_orders.local import Cluster
 from kafka_orders.pipeline import upkeep
@@ -46,6 +47,10 @@ class Demo:
     show: Callable[[Settings, Verdict], None]
     printed: int = 0
     ready: set[str] = field(default_factory=set)
+    codec: Codec = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.codec = codec_of(self.settings)  # once: for a .proto schema it starts a compiler
 
     def run(self, *, own_broker: bool) -> Verdict:
         """Play it to its end.
@@ -99,7 +104,7 @@ class Demo:
     def _produce(self, roles: Troupe, stop: Stop) -> None:
         rate = self.orders / _PRODUCE_SECONDS
         half = self.orders // 2
-        form = codec_of(self.settings).own.kind.title()
+        form = self.codec.own.kind.title()
         self._step(3, f"{self.orders} random orders are sent as {form}, seed {self.settings.seed}")
         first = replace(self.settings, count=half, rate=rate)
         self._send(first, stop)
@@ -111,7 +116,7 @@ class Demo:
         self._send(replace(first, count=self.orders - half, seed=seed), stop)
 
     def _send(self, settings: Settings, stop: Stop) -> None:
-        done = produce(settings, codec_of(self.settings), lambda _order, _report: None, self.say, stop)
+        done = produce(settings, self.codec, lambda _order, _report: None, self.say, stop)
         if done.acknowledged < settings.count:
             raise KafkaOrdersError(f"only {done.acknowledged} of {settings.count} orders were acknowledged")
 
@@ -120,13 +125,13 @@ class Demo:
         deadline = time.monotonic() + _DRAIN_SECONDS
         before = (-1, -1)
         while True:
-            verdict = verify(self.settings, codec_of(self.settings).decode, deep=False)
+            verdict = verify(self.settings, self.codec.decode, deep=False)
             now = (verdict.waiting, verdict.dead)
             if now != before:
                 self.write(f"   {verdict.counted} counted, {verdict.waiting} waiting, {verdict.dead} dead")
                 before = now
             if not verdict.waiting and not verdict.unread:
-                return verify(self.settings, codec_of(self.settings).decode, deep=True)
+                return verify(self.settings, self.codec.decode, deep=True)
             roles.check()
             if stop.requested:
                 raise KafkaOrdersError("interrupted; nothing is lost")

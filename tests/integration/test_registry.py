@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,8 @@ from kafka_orders.formats.choice import contract_format
 from kafka_orders.formats.protobuf import ProtobufFormat
 from kafka_orders.formats.registry import TYPES
 from kafka_orders.views.verify import Verdict, verify
-from tests.conftest import CACHE
-from tests.support import registry as registries
 from tests.support.pipeline import Pipeline
-from tests.support.registry import Registry
+from tests.support.registry import BROKEN, Registry
 from tests.support.waiting import eventually
 from tests.support.witness import read_all
 
@@ -119,15 +116,7 @@ def test_a_schema_that_breaks_others_is_refused_and_nothing_is_sent(
 ) -> None:
     """By the registry's own rule; exit 4, with its words."""
     framed(line, registry, kind)
-    broken = {
-        "avro": '{"type":"record","name":"Order","namespace":"com.example.orders","fields":['
-        '{"name":"orderId","type":"string"},{"name":"product","type":"int"},{"name":"price","type":"float"}]}',
-        "json": '{"type":"object","title":"Order","properties":{"orderId":{"type":"string"},'
-        '"product":{"type":"integer"},"price":{"type":"number"}},"required":["orderId","product","price"]}',
-        "protobuf": 'syntax = "proto3"; package com.example.orders; message Order {'
-        " optional string orderId = 1; optional int32 product = 2; optional float price = 3; }",
-    }[kind]
-    client(registry).register_schema(subject(line), Schema(broken, TYPES[kind]))
+    client(registry).register_schema(subject(line), Schema(BROKEN[kind], TYPES[kind]))
     done = line.run("produce", "--count", "3", "--rate", "0")
     assert done.returncode == 4, done.stderr
     assert "does not take it" in done.stderr
@@ -192,14 +181,6 @@ def test_unknown_and_foreign_ids_are_dead_letters_of_decode(line: Pipeline, regi
 
 
 PAYMENT = '{"type":"record","name":"Payment","fields":[{"name":"iban","type":"string"}]}'
-
-
-@pytest.fixture
-def durable(tmp_path: Path) -> Iterator[Registry]:
-    """A registry that may be killed, and comes back with what it had."""
-    made = registries.made(CACHE, tmp_path / "durable", durable=True)
-    yield made
-    made.kill()
 
 
 def test_an_outage_of_the_registry_holds_orders_and_kills_none(line: Pipeline, durable: Registry) -> None:

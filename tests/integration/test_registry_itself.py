@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from urllib.request import urlopen
 from uuid import uuid4
 
@@ -16,19 +15,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from kafka_orders.formats.base import KINDS, Kind
 from kafka_orders.formats.choice import contract_format
 from kafka_orders.formats.registry import TYPES
-from tests.conftest import CACHE
-from tests.support import registry as registries
-from tests.support.registry import Registry
-
-#: The order with a product that is a number.
-BROKEN: dict[Kind, str] = {
-    "avro": '{"type":"record","name":"Order","namespace":"com.example.orders","fields":['
-    '{"name":"orderId","type":"string"},{"name":"product","type":"int"},{"name":"price","type":"float"}]}',
-    "json": '{"type":"object","title":"Order","properties":{"orderId":{"type":"string"},'
-    '"product":{"type":"integer"},"price":{"type":"number"}},"required":["orderId","product","price"]}',
-    "protobuf": 'syntax = "proto3"; package com.example.orders; message Order {'
-    " optional string orderId = 1; optional int32 product = 2; optional float price = 3; }",
-}
+from tests.support.registry import BROKEN, Registry
 
 
 def schema(kind: Kind) -> Schema:
@@ -108,13 +95,6 @@ def test_serialized_schemas_are_not_those_of_confluent(
     whole = FileDescriptorProto()
     with pytest.raises(Exception, match="parsing"):
         whole.ParseFromString((told.schema_str or "").encode())
-
-
-@pytest.fixture
-def durable(tmp_path: Path) -> Iterator[Registry]:
-    made = registries.made(CACHE, tmp_path / "durable", durable=True)
-    yield made
-    made.kill()
 
 
 def test_a_durable_one_keeps_its_schemas(durable: Registry, subject: str) -> None:

@@ -19,6 +19,7 @@ import pytest
 from filelock import FileLock
 
 from kafka_orders.domain.errors import LocalKafkaError
+from kafka_orders.formats.base import Kind
 from kafka_orders.local.checks import extra
 from kafka_orders.local.java import java
 from tests.support.waiting import eventually
@@ -26,6 +27,15 @@ from tests.support.waiting import eventually
 #: What is fetched, and what it has to be byte for byte.
 GROUP, ARTIFACT, VERSION = "io.apicurio", "apicurio-registry-app", "3.3.3"
 SIZE, SHA256 = 158_577_952, "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
+#: The order with a product that is a number.
+BROKEN: dict[Kind, str] = {
+    "avro": '{"type":"record","name":"Order","namespace":"com.example.orders","fields":['
+    '{"name":"orderId","type":"string"},{"name":"product","type":"int"},{"name":"price","type":"float"}]}',
+    "json": '{"type":"object","title":"Order","properties":{"orderId":{"type":"string"},'
+    '"product":{"type":"integer"},"price":{"type":"number"}},"required":["orderId","product","price"]}',
+    "protobuf": 'syntax = "proto3"; package com.example.orders; message Order {'
+    " optional string orderId = 1; optional int32 product = 2; optional float price = 3; }",
+}
 _BOOT_SECONDS = 90.0
 
 
