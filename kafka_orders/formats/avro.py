@@ -13,8 +13,8 @@ import fastavro
 
 from kafka_orders.domain.errors import DecodeError, SettingsError
 from kafka_orders.domain.order import Contract, Read
-from kafka_orders.formats.avro_guard import refuse_dangerous
-from kafka_orders.formats.base import Encode, Kind, Record, refuse_large, refuse_large_schema
+from kafka_orders.formats.avro_guard import Density, measure
+from kafka_orders.formats.base import MOST_VALUES, Budget, Encode, Kind, Record, refuse_large, refuse_large_schema
 from kafka_orders.formats.flat import compile_flat, compile_reader
 from kafka_orders.formats.flat_encode import compile_encoder
 
@@ -40,7 +40,7 @@ class AvroFormat:
             raise SettingsError(f"the Avro schema cannot be used: {type(error).__name__}: {error}") from error
 
     def _make(self, schema: str | bytes | Mapping[str, Any]) -> None:
-        plain, self._schema, self._reads = _parsed(schema)
+        plain, self._schema, self._reads, self._density = _parsed(schema)
         #: The schema as a registry takes it.
         self.text = json.dumps(plain)
         self.name = str(fastavro.schema.fullname(plain)) if isinstance(plain, dict) and "name" in plain else ""
@@ -60,7 +60,7 @@ class AvroFormat:
         Raises:
             DecodeError: the bytes are cut short, go on after the record, or are not of this schema.
         """
-        return self._read(payload, self._reads, None)
+        return self._read(payload, self._reads, None, self._density.cost)
 
     def resolving(self, writer: str, named: Mapping[str, str] | None = None) -> AvroFormat:
         """Return this format for records of an older or newer writer, by Avro's rules of schema resolution.
@@ -77,16 +77,21 @@ class AvroFormat:
             return self
         # What is written goes out as it came in, by the writer's schema.
         other.fields, theirs = self.fields, other._reads
-        other.decode = lambda payload: self._read(payload, theirs, self._reads)
+        cost = other._density.cost + self._density.defaults
+        other.decode = lambda payload: self._read(payload, theirs, self._reads, cost)
         other.is_own = False
         return other
 
     @staticmethod
-    def _read(payload: bytes, writer: Any, reader: Any) -> Record:
+    def _read(payload: bytes, writer: Any, reader: Any, cost: float) -> Record:
         refuse_large(payload)
-        stream = _Ended(payload) if reader else io.BytesIO(payload)
+        # Where all bytes together cannot make too many values, none needs to be counted.
+        counts = len(payload) * cost > MOST_VALUES
+        stream = _Counted(payload, cost) if counts else _Ended(payload) if reader else io.BytesIO(payload)
         try:
             record = fastavro.schemaless_reader(stream, writer, reader)
+        except DecodeError:  # our own: too many values
+            raise
         except Exception as error:  # fastavro raises a dozen kinds for corrupt bytes; all mean the same here
             raise DecodeError(
                 f"not a record of the schema: {type(error).__name__} at byte {stream.tell()}"
@@ -124,13 +129,25 @@ class _Ended(io.BytesIO):
         return held
 
 
-def _parsed(schema: str | bytes | Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    """Return a schema as JSON, and as fastavro takes it to write and to read."""
+class _Counted(_Ended):
+    """Bytes that are read as long as the values made of them are not too many: each read makes so many."""
+
+    def __init__(self, payload: bytes, cost: float) -> None:
+        super().__init__(payload)
+        self._spend, self._cost = Budget().spend, cost
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._spend(self._cost)
+        return super().read(size)
+
+
+def _parsed(schema: str | bytes | Mapping[str, Any]) -> tuple[Any, Any, Any, Density]:
+    """Return a schema as JSON, as fastavro takes it to write and to read, and what it costs."""
     refuse_large_schema(schema if isinstance(schema, str) else str(schema))
     plain = json.loads(schema) if isinstance(schema, str | bytes) else dict(schema)
     parsed = fastavro.parse_schema(plain)
-    refuse_dangerous(plain)
-    return plain, parsed, fastavro.parse_schema(_bounded(plain))
+    density = measure(plain)
+    return plain, parsed, fastavro.parse_schema(_bounded(plain)), density
 
 
 def whole(text: str, named: Mapping[str, str]) -> str:

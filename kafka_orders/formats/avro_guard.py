@@ -1,9 +1,10 @@
-"""Avro schemas that are refused, since a few bytes of a record could crash or choke the process.
+"""Avro schemas that are refused, since few bytes of a record could crash or choke the process; others, measured.
 
 A writer's schema comes from whoever may register one. fastavro is native code: in a schema that contains itself
 some 20,000 levels end the process (measured; 900 are fine), and an array of nulls takes no bytes at all, so five
 bytes can make 50 million of them. Both are refused whoever they come from: a reader that may crash holds up
-everybody's orders.
+everybody's orders. By any other schema a byte makes so many values at the most, and a record of many bytes is read
+with its values counted.
 """
 
 from __future__ import annotations
@@ -14,65 +15,88 @@ from typing import Any, NamedTuple
 from kafka_orders.domain.errors import SettingsError
 
 #: Most values of a record beside its arrays and maps: records in records multiply.
-MOST_VALUES = 10_000
+MOST_OF_FIELDS = 10_000
 #: Most values per byte in arrays and maps.
 _VALUES_PER_BYTE = 4
+#: As many values does one of a logical type cost, which is made in Python.
+_LOGICAL = 3
+#: And so many a record, a list or a map, beside what is in it.
+_HOLDER = 2
 _WIDTHS = {"null": 0, "float": 4, "double": 8}
 
 
 class _Size(NamedTuple):
-    """How many values one makes at the least bytes, and how many bytes these are."""
+    """How many values one makes at the least bytes, how many bytes these are, what the values cost (in values).
+
+    ``defaults``: how many fields a reader fills in where a writer does not have them.
+    """
 
     values: int
     width: int
+    cost: int
+    defaults: int = 0
 
 
-def refuse_dangerous(schema: Any) -> None:
-    """Refuse a schema by which a small record can take much time or memory, or the process.
+class Density(NamedTuple):
+    """What the arrays and maps of a record may cost, in values: by each byte, and by each item for a reader."""
+
+    cost: float
+    defaults: int
+
+
+def measure(schema: Any) -> Density:
+    """Return what a record may cost, or refuse its schema: a small record could take much, or the process.
 
     Raises:
         SettingsError: it contains itself, or makes many values of few bytes.
     """
+    measuring = _Measure()
     try:
-        values = _Measure().of(schema, "").values
+        values = measuring.of(schema, "").values
     except RecursionError:
         raise SettingsError("the Avro schema is nested too deeply") from None
-    if values > MOST_VALUES:
-        raise SettingsError(f"the Avro schema makes more than {MOST_VALUES} values of one record")
+    if values > MOST_OF_FIELDS:
+        raise SettingsError(f"the Avro schema makes more than {MOST_OF_FIELDS} values of one record")
+    return measuring.density
 
 
 class _Measure:
     def __init__(self) -> None:
         #: Sizes of named types; None while one is being measured.
         self._named: dict[str, _Size | None] = {}
+        self.density = Density(0, 0)
 
     def of(self, schema: Any, space: str) -> _Size:
         if isinstance(schema, list):
-            parts = [self.of(one, space) for one in schema]
-            return (
-                _Size(max(one.values for one in parts), 1 + min(one.width for one in parts))
-                if parts
-                else _Size(1, 1)
-            )
+            parts = [self.of(one, space) for one in schema] or [_Size(1, 0, 1)]
+            values, widths, costs, defaults = zip(*parts, strict=True)
+            return _Size(max(values), 1 + min(widths), max(costs), max(defaults))
         if isinstance(schema, str):
             return self._known(schema, space)
+        size = self._of_kind(schema, space)
+        return size._replace(cost=size.cost + _LOGICAL) if "logicalType" in schema else size
+
+    def _of_kind(self, schema: Mapping[str, Any], space: str) -> _Size:
         match schema.get("type"):
             case "record" | "error":
                 return self._record(schema, space)
             case "array" | "map" as kind:
-                self._refuse_choking(self.of(schema.get("items" if kind == "array" else "values"), space), kind)
-                return _Size(1, 1)
+                self._many(self.of(schema.get("items" if kind == "array" else "values"), space), kind)
+                return _Size(1, 1, _HOLDER)
             case "fixed" | "enum" as kind:
                 width = 1 if kind == "enum" else int(schema.get("size", 0))
-                return self._noted(_full(schema, space), _Size(1, width))
+                return self._noted(_full(schema, space), _Size(1, width, 1))
             case inner:
                 return self.of(inner, space)
 
     def _record(self, schema: Mapping[str, Any], space: str) -> _Size:
         name = _full(schema, space)
         self._named[name] = None
-        parts = [self.of(one["type"], name.rpartition(".")[0]) for one in schema.get("fields", ())]
-        return self._noted(name, _Size(1 + sum(one.values for one in parts), sum(one.width for one in parts)))
+        fields = schema.get("fields", ())
+        parts = [self.of(one["type"], name.rpartition(".")[0]) for one in fields]
+        filled = [1 if "default" in field else one.defaults for field, one in zip(fields, parts, strict=True)]
+        values, width, cost, _ = map(sum, zip(*parts, strict=True)) if parts else (0, 0, 0, 0)
+        return self._noted(name, _Size(1 + values, width, _HOLDER + cost, sum(filled)))
 
     def _known(self, name: str, space: str) -> _Size:
         for full in (name, f"{space}.{name}"):
@@ -80,17 +104,20 @@ class _Measure:
                 if (size := self._named[full]) is None:
                     raise SettingsError(f"the Avro schema contains itself ({name}): deep records crash readers")
                 return size
-        return _Size(1, _WIDTHS.get(name, 1))
+        return _Size(1, _WIDTHS.get(name, 1), 1)
 
     def _noted(self, name: str, size: _Size) -> _Size:
         self._named[name] = size
         return size
 
-    @staticmethod
-    def _refuse_choking(item: _Size, kind: str) -> None:
+    def _many(self, item: _Size, kind: str) -> None:
         width = item.width + (kind == "map")
         if item.values > _VALUES_PER_BYTE * width:
             raise SettingsError(f"the Avro schema has {kind}s of what takes no bytes: a few bytes make millions")
+        known = self.density
+        # A byte costs one value at the least: it is read by itself, where values are counted.
+        cost = max(known.cost, 1, (item.cost + (kind == "map")) / width)
+        self.density = Density(cost, max(known.defaults, item.defaults))
 
 
 def _full(schema: Mapping[str, Any], space: str) -> str:

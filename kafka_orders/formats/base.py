@@ -15,10 +15,13 @@ Encode = Callable[[Mapping[str, Any]], bytes]
 Kind = Literal["avro", "json", "protobuf"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-#: Larger payloads are not looked into: what a stranger's bytes may cost has to end somewhere. A mebibyte of small
-#: numbers takes fastavro 120 ms, in which nothing else is done (``tests/unit/test_fuzz.py``). A compiled Avro
-#: reader needs no such limit: it takes as long as its fields.
-MOST_BYTES = 1 << 19
+#: Larger payloads are not looked into: what a stranger's bytes may cost has to end somewhere, since nothing else
+#: is done meanwhile (``tests/unit/test_fuzz.py``). A compiled Avro reader needs no such limit: it takes as long as
+#: its fields.
+MOST_BYTES = 1 << 18
+#: Nor are records of more values, at one to two us each: no record takes 100 ms, whatever its schema. What costs
+#: more than a small number counts as several: records, lists, messages, what has a logical type.
+MOST_VALUES = 50_000
 #: Nor are larger schemas, be they from a file or from a registry.
 MOST_SCHEMA_BYTES = 256 * 1024
 
@@ -62,6 +65,25 @@ def refuse_large(payload: bytes) -> None:
     """
     if len(payload) > MOST_BYTES:
         raise DecodeError(f"{len(payload)} bytes: more than {MOST_BYTES} are not decoded")
+
+
+class Budget:
+    """The values that may still be made of one record."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left: float = MOST_VALUES
+
+    def spend(self, values: float) -> None:
+        """Count some values.
+
+        Raises:
+            DecodeError: they are too many by now.
+        """
+        self.left -= values
+        if self.left < 0:
+            raise DecodeError(f"a record of more than {MOST_VALUES} values is not decoded")
 
 
 def number_of(text: str) -> Decimal:

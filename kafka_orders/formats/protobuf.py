@@ -17,20 +17,19 @@ from google.protobuf.message import DecodeError as BrokenMessage
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from kafka_orders.domain.errors import DecodeError, InvalidOrderError, SettingsError
+from kafka_orders.domain.errors import DecodeError, SettingsError
 from kafka_orders.domain.order import Contract, Read
-from kafka_orders.formats.base import MOST_BYTES, Kind, Record, number_of, refuse_large, refuse_large_schema
+from kafka_orders.formats.base import MOST_BYTES, Budget, Kind, Record, refuse_large, refuse_large_schema
 from kafka_orders.formats.flat import run
+from kafka_orders.formats.protobuf_decimal import DECIMALS, MESSAGE_COST, decimal_message, decimal_of
 from kafka_orders.formats.protoc import files_of
 
-#: Messages that are one decimal number each, by their full names; their fields are told in :func:`_decimal`.
-DECIMALS = {"google.type.Decimal", "google.type.Money", "confluent.type.Decimal"}
-#: A decimal of more bytes is no price, and a megabyte of digits takes minutes to convert.
-MOST_DECIMAL_BYTES = 64
 #: From here on a number is rounded to infinity in 32 bits.
 LARGEST_SINGLE = 3.4028235677973366e38
 #: Dotted paths are listed so deep: messages may hold themselves.
 _DEPTH = 4
+#: A field's value as Protobuf holds it -> as a record does.
+_Tell = Callable[[Any, Budget], Any]
 
 _DECODE = """
 def decode(payload):
@@ -193,17 +192,23 @@ def _paths(descriptor: Descriptor, before: str = "", depth: int = _DEPTH) -> Ite
             yield from _paths(inner, f"{before}{one.name}.", depth - 1)
 
 
-def plain(message: Message) -> Record:
-    """Return a message as a record; see :class:`ProtobufFormat`."""
+def plain(message: Message, budget: Budget | None = None) -> Record:
+    """Return a message as a record; see :class:`ProtobufFormat`.
+
+    Raises:
+        DecodeError: it has more values than ``budget`` allows.
+    """
+    plan, budget = _plan(message.DESCRIPTOR), budget or Budget()
+    budget.spend(MESSAGE_COST + len(plan))
     return {
-        name: told(getattr(message, name))
-        for name, is_sure, told in _plan(message.DESCRIPTOR)
+        name: told(getattr(message, name), budget)
+        for name, is_sure, told in plan
         if is_sure or message.HasField(name)
     }
 
 
 @lru_cache(1024)  # a small order may hold messages by the thousand, and descriptors are slow to ask
-def _plan(descriptor: Descriptor) -> list[tuple[str, bool, Callable[[Any], Any]]]:
+def _plan(descriptor: Descriptor) -> list[tuple[str, bool, _Tell]]:
     """Return name of each field, whether it is told even where it is not set, and how."""
     return [
         (one.name, one.is_repeated or not one.has_presence or one.has_default_value, _telling(one))
@@ -211,43 +216,29 @@ def _plan(descriptor: Descriptor) -> list[tuple[str, bool, Callable[[Any], Any]]
     ]
 
 
-def _telling(field: FieldDescriptor) -> Callable[[Any], Any]:
+def _telling(field: FieldDescriptor) -> _Tell:
     inner = field.message_type
-    if field.is_repeated and inner and inner.GetOptions().map_entry:
+    if not field.is_repeated:
+        return _telling_one(field)
+    if inner and inner.GetOptions().map_entry:
         of = _telling_one(inner.fields_by_name["value"])
-        return lambda value: {key: of(one) for key, one in value.items()}
+        return lambda value, budget: {key: of(one, budget) for key, one in _counted(value, budget).items()}
     each = _telling_one(field)
-    return (lambda value: [each(one) for one in value]) if field.is_repeated else each
+    return lambda value, budget: [each(one, budget) for one in _counted(value, budget)]
 
 
-def _telling_one(field: FieldDescriptor) -> Callable[[Any], Any]:
+def _counted(many: Any, budget: Budget) -> Any:
+    budget.spend(len(many))
+    return many
+
+
+def _telling_one(field: FieldDescriptor) -> _Tell:
     if field.message_type:
-        return _decimal if field.message_type.full_name in DECIMALS else plain
+        return decimal_of if field.message_type.full_name in DECIMALS else plain
     if field.enum_type:
         names = {number: one.name for number, one in field.enum_type.values_by_number.items()}
-        return lambda value: names.get(value, value)
-    return lambda value: value
-
-
-def _decimal(message: Any) -> Decimal:
-    """Return the number of a message that is one.
-
-    Raises:
-        InvalidOrderError: it spells none.
-    """
-    try:
-        if message.ByteSize() > MOST_DECIMAL_BYTES:
-            raise InvalidOrderError("a decimal number of more digits than any price has")
-        match message.DESCRIPTOR.full_name:
-            case "google.type.Decimal":
-                return number_of(message.value)
-            case "google.type.Money":
-                return Decimal(message.units) + Decimal(message.nanos).scaleb(-9)
-            case _:
-                unscaled = int.from_bytes(message.value, "big", signed=True)
-                return Decimal(unscaled).scaleb(-message.scale)
-    except (ArithmeticError, ValueError) as error:
-        raise InvalidOrderError(f"not a decimal number: {message!s:.80}") from error
+        return lambda value, _: names.get(value, value)
+    return lambda value, _: value
 
 
 def _fitting(descriptor: Descriptor, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,7 +254,7 @@ def _fit(field: FieldDescriptor, value: Any) -> Any:
     if field.type == FieldDescriptor.TYPE_FLOAT and isinstance(value, float | int) and not _is_single(value):
         raise ValueError(f"{field.name}: {value!r} is too large for a float")
     if inner and isinstance(value, Decimal | int | float) and inner.full_name in DECIMALS:
-        return _message_of(inner.full_name, Decimal(str(value)))
+        return decimal_message(inner.full_name, Decimal(str(value)))
     if inner and not field.is_repeated and isinstance(value, Mapping):
         return _fitting(inner, value)
     return value
@@ -272,14 +263,3 @@ def _fit(field: FieldDescriptor, value: Any) -> Any:
 def _is_single(value: float) -> bool:
     """Say whether a number stays one in 32 bits; NaN and the infinities are what they were."""
     return abs(value) < LARGEST_SINGLE or not isfinite(value)
-
-
-def _message_of(name: str, number: Decimal) -> dict[str, Any]:
-    if name == "google.type.Decimal":
-        return {"value": str(number)}
-    if name == "google.type.Money":
-        return {"units": int(number), "nanos": int((number % 1).scaleb(9))}
-    scale = max(0, -int(number.as_tuple().exponent))
-    unscaled = int(number.scaleb(scale))
-    size = unscaled.bit_length() // 8 + 1
-    return {"value": unscaled.to_bytes(size, "big", signed=True), "scale": scale}
