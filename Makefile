@@ -8,7 +8,7 @@ RUN := $(BIN)/python
 # Kafka's jars are downloaded once per user, not once per test.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo up test tests programs lint types layers unit integration bench bench-formats bench-page bench-quick faults long mutants interop wheel docs lock clean
+.PHONY: help demo up test tests programs lint types layers unit integration bench bench-formats bench-page bench-quick compare faults long mutants interop wheel docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -75,6 +75,9 @@ bench: $(VENV)-bench/peers $(VENV)-bench-quix/peers  ## ours and its peers on on
 
 bench-formats: $(VENV)-bench/peers  ## ours with each format; into docs/benchmarks.*
 	$(VENV)-bench/bin/python -m benchmarks --formats $(BENCH)
+
+compare: $(VENV)/dev  ## the formats side by side: docs/formats-compared.*
+	$(RUN) -m kafka_orders schema compare --chart docs/formats-compared.svg --page docs/formats-compared.md --force
 
 bench-page: $(VENV)-bench/peers  ## page and chart anew from docs/benchmarks.json
 	$(VENV)-bench/bin/python -m benchmarks --render

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from kafka_orders.cli.options import FORMAT, output_option, quiet_option, say, with_settings
+from kafka_orders.cli.schema_compare import compare_command
 from kafka_orders.cli.tables import emit
 from kafka_orders.domain.errors import EXIT_FAILED, SettingsError
 from kafka_orders.domain.order import Contract
@@ -27,6 +28,9 @@ _NEEDS = {"backward": (True, False), "forward": (False, True), "full": (True, Tr
 @click.group()
 def schema() -> None:
     """Check a schema before it is deployed, register it, compare the formats."""
+
+
+schema.add_command(compare_command)
 
 
 @schema.command()

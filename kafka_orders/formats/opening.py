@@ -8,7 +8,7 @@ from typing import cast
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.secrets import refuse_readable_registry
 from kafka_orders.domain.settings import Settings
-from kafka_orders.formats.base import Encode, Format, Kind
+from kafka_orders.formats.base import KINDS, Encode, Format, Kind
 from kafka_orders.formats.choice import contract_format, open_format
 from kafka_orders.formats.codec import Codec
 from kafka_orders.formats.framing import Naming
@@ -40,6 +40,17 @@ def own_format(settings: Settings) -> Format:
         SettingsError: a schema cannot be used, or two are of one format.
     """
     return _chosen(settings, None)[0]
+
+
+def all_formats(settings: Settings) -> Mapping[Kind, Format]:
+    """Return the formats of all schemas that the settings name; where they name none, those of the order contract.
+
+    Raises:
+        SettingsError: a schema cannot be used, two are of one format, or packages are missing.
+    """
+    if settings.schema:
+        return _named(settings.schema.split(","), "")
+    return {kind: contract_format(kind) for kind in KINDS}
 
 
 def _chosen(settings: Settings, own: Format | None) -> tuple[Format, Mapping[Kind, Format]]:

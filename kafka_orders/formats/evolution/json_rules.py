@@ -51,7 +51,7 @@ def _compare(old: Any, new: Any, path: str, needed: frozenset[str]) -> Iterator[
             told = f"{_told(old, new)} becomes {_told(new, old)}"
             yield Change(path or "the order", told, _refused(old, new), _refused(new, old))
         return
-    before, after = old["properties"], new["properties"]
+    before, after = _named(old), _named(new)
     for name in [*after, *(one for one in before if one not in after)]:
         here = below(path, name)
         if name not in before:
@@ -67,6 +67,12 @@ def _compare(old: Any, new: Any, path: str, needed: frozenset[str]) -> Iterator[
     if rest != other:
         told = f"{_told(old, new)} becomes {_told(new, old)}"
         yield Change(path or "the order", told, _refused(rest, other), _refused(other, rest))
+
+
+def _named(schema: Any) -> dict[str, Any]:
+    """Return what an order has by name; what is required without a description is one of the other properties."""
+    others = schema.get("additionalProperties", True)
+    return {**dict.fromkeys(schema.get("required", ()), others), **schema["properties"]}
 
 
 def _added(name: str, here: str, old: Any, new: Any, needed: frozenset[str]) -> Change:
@@ -86,7 +92,8 @@ def _closed(schema: Any, name: str) -> str:
 
 
 def _default(schema: Any, name: str) -> bool:
-    return isinstance(schema["properties"][name], dict) and "default" in schema["properties"][name]
+    held = schema["properties"].get(name)
+    return isinstance(held, dict) and "default" in held
 
 
 def _required(name: str, here: str, old: Any, new: Any) -> Iterator[Change]:

@@ -43,7 +43,9 @@ def _compare(old: Descriptor, new: Descriptor, path: str, needed: frozenset[str]
             continue
         was = before[number]
         if was.name != field.name:
-            yield _renamed(was, field, below(path, was.name), here, needed)
+            yield _exchanged(was, field, old, new, here) or _renamed(
+                was, field, below(path, was.name), here, needed
+            )
         yield from _retyped(was, field, here)
         if was.message_type and field.message_type and depth:
             yield from _compare(was.message_type, field.message_type, here, needed, depth - 1)
@@ -73,6 +75,18 @@ def _renamed(
     """The bytes are the same; but the pipeline finds what it needs by name."""
     back = f"{there} is what orders are counted by" if there in needed and here not in needed else ""
     return Change(here, f"number {field.number} was called {was.name}", back)
+
+
+def _exchanged(
+    was: FieldDescriptor, field: FieldDescriptor, old: Descriptor, new: Descriptor, here: str
+) -> Change | None:
+    """A number that another field had, or whose field has another one: each reader takes one for the other."""
+    before, after = old.fields_by_name.get(field.name), new.fields_by_name.get(was.name)
+    if before is None and after is None:
+        return None
+    back = f"they have {was.name} there" if before is not None else ""
+    forth = f"they take it for {was.name}" if after is not None else ""
+    return Change(here, f"number {field.number} was that of {was.name}", back, forth)
 
 
 def _retyped(was: FieldDescriptor, field: FieldDescriptor, here: str) -> Iterator[Change]:
