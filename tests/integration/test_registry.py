@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 import pytest
@@ -20,7 +23,7 @@ from kafka_orders.formats.choice import contract_format
 from kafka_orders.formats.protobuf import ProtobufFormat
 from kafka_orders.formats.registry import TYPES
 from kafka_orders.views.verify import Verdict, verify
-from tests.support.pipeline import Pipeline
+from tests.support.pipeline import Pipeline, Role
 from tests.support.registry import BROKEN, Registry
 from tests.support.waiting import eventually
 from tests.support.witness import read_all
@@ -183,26 +186,74 @@ def test_unknown_and_foreign_ids_are_dead_letters_of_decode(line: Pipeline, regi
 PAYMENT = '{"type":"record","name":"Payment","fields":[{"name":"iban","type":"string"}]}'
 
 
-def test_an_outage_of_the_registry_holds_orders_and_kills_none(line: Pipeline, durable: Registry) -> None:
-    """A worker that starts meanwhile waits; so does a producer; what they know already they go on reading."""
-    framed(line, durable, "avro")
-    knows = line.start("-m", "kafka_orders", "consume", "--breaker", "0")
-    knows.says("restored")
-    line.produce(10)
-    settled(line, 10)
+@pytest.fixture
+def lines(bootstrap: str, tmp_path: Path, durable: Registry) -> Iterator[dict[Kind, Pipeline]]:
+    """A pipeline for each format, by one registry: a restart of it takes seconds, so they share its outage."""
+    made = {kind: framed(Pipeline(bootstrap, tmp_path / kind), durable, kind) for kind in KINDS}
+    for line in made.values():
+        line.home.mkdir()
+        line.extra["SUBJECTS"] = f"{line.name}-new"
+    yield made
+    for line in made.values():
+        line.close()
+
+
+def consumers(lines: dict[Kind, Pipeline]) -> dict[Kind, Role]:
+    """Start a worker for each; they go on by what the registry tells alone, not by a share of failures."""
+    made = {kind: line.start("-m", "kafka_orders", "consume", "--breaker", "0") for kind, line in lines.items()}
+    for role in made.values():
+        role.says("restored")
+    return made
+
+
+def producers(lines: dict[Kind, Pipeline], seed: int) -> list[Role]:
+    words = ("-m", "kafka_orders", "produce", "--count", "10", "--rate", "0", "--seed", str(seed))
+    return [line.start(*words) for line in lines.values()]
+
+
+def another_id(registry: Registry, kind: Kind, line: Pipeline) -> bytes:
+    """Register the contract with other blanks, under a subject that is trusted; return the frame's beginning."""
+    text = contract_format(kind).text + "\n\n"
+    found = client(registry).register_schema(f"{line.name}-new", Schema(text, TYPES[kind]))
+    return b"\0" + found.to_bytes(4, "big")
+
+
+def test_an_outage_of_the_registry_holds_orders_and_kills_none(
+    lines: dict[Kind, Pipeline], durable: Registry
+) -> None:
+    """What workers know they go on reading; what they would have to ask for waits, as do those who start."""
+    heads = {kind: another_id(durable, kind, line) for kind, line in lines.items()}
+    know, first = consumers(lines), producers(lines, 1)
+    assert [role.process.wait(30) for role in first] == [0] * len(first)
+    known = {kind: settled(line, 10) and a_value(line) for kind, line in lines.items()}
+    assert all(known[kind][:5] != heads[kind] for kind in lines)
     durable.kill()
-    producer = line.start("-m", "kafka_orders", "produce", "--count", "10", "--rate", "0", "--seed", "2")
-    producer.says("does not answer")
-    assert knows.stop() == 0
-    encoded = read_all(line.bootstrap, line.settings().topic)[0].value() or b""
-    fresh = line.start("-m", "kafka_orders", "consume", "--breaker", "0")
-    fresh.says("restored")
-    send(line, *[(encoded, [])] * 7)
-    fresh.says("does not answer")
-    found = judged(line, deep=False)
-    assert (found.counted, found.dead, found.waiting, found.unread) == (10, 0, 0, 7)
+    sending = producers(lines, 2)
+    for kind, line in lines.items():
+        send(line, *[(known[kind], [])] * 3)
+        eventually(partial(counts, line, 13), 30, f"{kind} of a known id is counted meanwhile")
+        send(line, *[(heads[kind] + known[kind][5:], [])] * 4)
+        know[kind].says("pausing, since it is not about single records: the schema registry at")
+    for role in sending:
+        role.says("does not answer")
+    assert [role.stop(number=SIGTERM) for role in know.values()] == [0] * len(lines)
+    fresh = consumers(lines)
+    for kind, line in lines.items():
+        send(line, *[(known[kind], [])] * 7)
+        fresh[kind].says("does not answer")
+        found = judged(line, deep=False)
+        assert (found.counted, found.dead, found.waiting, found.unread) == (13, 0, 0, 11), kind
     durable.start()
-    assert producer.process.wait(60) == 0
-    after = settled(line, 27, within=60)
-    assert (after.counted, after.dead) == (27, 0)
-    assert fresh.stop() == 0
+    assert [role.process.wait(60) for role in sending] == [0] * len(sending)
+    for kind, line in lines.items():
+        after = settled(line, 34, within=60)
+        assert (after.counted, after.dead) == (34, 0), kind
+        assert fresh[kind].stop() == 0
+
+
+def a_value(line: Pipeline) -> bytes:
+    return read_all(line.bootstrap, line.settings().topic)[0].value() or b""
+
+
+def counts(line: Pipeline, handled: int) -> bool:
+    return judged(line, deep=False).counted == handled
