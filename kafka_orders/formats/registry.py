@@ -7,10 +7,13 @@ answering (down, overloaded, a wrong password, an answer that is none) is an out
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kafka_orders.domain.errors import NotFoundError, OutageError, RefusedError, SettingsError
+from kafka_orders.formats.answers import bound, names_of, number_of, numbers_of, text_of, type_of, yes_or_no
 from kafka_orders.formats.base import Kind
 
 if TYPE_CHECKING:
@@ -33,8 +36,10 @@ _NUMBERS = (
 _ONCE_MORE = {"max.retries": 1, "retries.wait.ms": 100, "retries.max.wait.ms": 200}
 #: HTTP codes by which it says that a schema is not taken: incompatible, or no schema.
 _NOT_TAKEN = (409, 422)
-#: How a registry's own codes of what is not there begin: at a wrong address, too, everything is HTTP 404.
-_NOT_FOUND = "404"
+#: A registry's own codes of what is not there: at a wrong address everything is HTTP 404, too, with code 404.
+_NOT_FOUND = re.compile(r"404\d\d")
+#: HTTP codes of a path that is not known.
+_NO_PATH = (400, 404, 405, 501)
 
 T = TypeVar("T")
 
@@ -46,6 +51,10 @@ class Registered(NamedTuple):
     text: str
     subjects: frozenset[str]
     imports: Mapping[str, str]
+
+
+class _NoPathError(OutageError):
+    """What was asked is not known there: an older registry, or none."""
 
 
 class SchemaRegistry:
@@ -67,12 +76,14 @@ class SchemaRegistry:
             raise SettingsError(
                 f"a schema registry needs {error.name}: pip install 'kafka-orders[registry]'"
             ) from error
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request is not for our readers
+        for library in ("httpx", "httpx2"):  # it uses either; a line for each request is not for our readers
+            logging.getLogger(library).setLevel(logging.WARNING)
         self.url = url
         told: dict[str, Any] = {"timeout": ANSWER_SECONDS, **_ONCE_MORE, **(properties or {})}
         try:
             told |= {name: float(told[name]) for name in _NUMBERS if name in told}
             self._client: Any = SchemaRegistryClient({"url": url, **told})
+            bound(self._client, told["timeout"])
         except Exception as error:  # whatever it raises; a password may stand in the text
             raise SettingsError(f"the registry's properties cannot be used ({type(error).__name__})") from None
 
@@ -86,7 +97,7 @@ class SchemaRegistry:
         name = f"schema id {schema_id}"
 
         def found() -> Registered:
-            subjects = self._client.get_subjects_by_schema_id(schema_id)
+            subjects = names_of(self._client.get_subjects_by_schema_id(schema_id))
             return self._told(self._client.get_schema(schema_id), subjects, name)
 
         return self._ask(found, name)
@@ -102,13 +113,14 @@ class SchemaRegistry:
 
         def found() -> Registered:
             schema = self._client.get_schema_by_guid(guid)
-            return self._told(schema, [one for one in subjects if self._holds(one, schema)], name)
+            held = frozenset(one for one in subjects if self._holds(one, schema))
+            return self._told(schema, held, name)
 
         try:
             return self._ask(found, name)
-        except OutageError:
+        except _NoPathError:
             # Older registries have no such path: where they answer otherwise, this one id is what is wrong.
-            self._ask(self._client.get_subjects, "subjects")
+            self._ask(lambda: names_of(self._client.get_subjects()), "subjects")
             raise NotFoundError(f"{name}: the schema registry knows no global ids") from None
 
     def id_of(self, subject: str, kind: Kind, text: str) -> int:
@@ -120,9 +132,10 @@ class SchemaRegistry:
         """
         schema = self._schema(kind, text)
         try:
-            return self._ask(lambda: int(self._client.lookup_schema(subject, schema).schema_id), subject)
+            return self._ask(lambda: self._looked_up(subject, schema), subject, may_refuse=True)
         except NotFoundError:
-            return self._ask(lambda: int(self._client.register_schema(subject, schema)), subject)
+            registered = partial(self._client.register_schema, subject, schema)
+            return self._ask(lambda: number_of(registered()), subject, may_refuse=True)
 
     def versions(self, subject: str) -> list[tuple[int, Registered]]:
         """Return number and schema of each version of a subject; none where it does not exist.
@@ -132,8 +145,10 @@ class SchemaRegistry:
         """
 
         def found() -> list[tuple[int, Registered]]:
-            held = [self._client.get_version(subject, number) for number in self._client.get_versions(subject)]
-            return [(one.version, self._told(one.schema, [subject], subject)) for one in held]
+            numbers = numbers_of(self._client.get_versions(subject))
+            held = {number: self._client.get_version(subject, number).schema for number in numbers}
+            own = frozenset((subject,))
+            return [(number, self._told(schema, own, subject)) for number, schema in held.items()]
 
         try:
             return self._ask(found, subject)
@@ -144,29 +159,36 @@ class SchemaRegistry:
         """Say whether the registry would take a schema as a subject's next version, by the subject's own rule.
 
         Raises:
+            RefusedError: it is no schema.
             OutageError: the registry does not answer.
         """
         schema = self._schema(kind, text)
+        asked = partial(self._client.test_compatibility, subject, schema)
         try:
-            return self._ask(lambda: bool(self._client.test_compatibility(subject, schema)), subject)
+            return self._ask(lambda: yes_or_no(asked()), subject, may_refuse=True)
         except NotFoundError:  # it has no version yet
             return True
 
     def _holds(self, subject: str, schema: Schema) -> bool:
         try:
-            return self._ask(lambda: bool(self._client.lookup_schema(subject, schema)), subject)
+            self._ask(lambda: self._looked_up(subject, schema), subject)
         except NotFoundError:
             return False
+        return True
 
-    def _told(self, schema: Schema, subjects: Iterable[str], name: str) -> Registered:
-        kind = _KINDS.get(schema.schema_type or "AVRO")
+    def _looked_up(self, subject: str, schema: Schema) -> int:
+        return number_of(self._client.lookup_schema(subject, schema).schema_id)
+
+    def _told(self, schema: Schema, subjects: frozenset[str], name: str) -> Registered:
+        text, told = text_of(schema), type_of(schema)
+        kind = _KINDS.get(told)
         if kind is None:
-            raise NotFoundError(f"{name} is of type {schema.schema_type}, which is not read here")
+            raise NotFoundError(f"{name} is of type {told:.40}, which is not read here")
         imports = {str(one.name): self._referenced(one) for one in schema.references or ()}
-        return Registered(kind, _text(schema), frozenset(subjects), imports)
+        return Registered(kind, text, subjects, imports)
 
     def _referenced(self, reference: Any) -> str:
-        return _text(self._client.get_version(reference.subject, reference.version).schema)
+        return text_of(self._client.get_version(reference.subject, reference.version).schema)
 
     @staticmethod
     def _schema(kind: Kind, text: str) -> Schema:
@@ -174,26 +196,24 @@ class SchemaRegistry:
 
         return Schema(text, TYPES[kind])
 
-    def _ask(self, question: Callable[[], T], about: str) -> T:
+    def _ask(self, question: Callable[[], T], about: str, *, may_refuse: bool = False) -> T:
         from confluent_kafka.schema_registry.error import SchemaRegistryError  # noqa: PLC0415  an extra
 
+        kind: type[OutageError] = OutageError
         try:
             return question()
         except (NotFoundError, OutageError):
             raise
         except SchemaRegistryError as error:
-            if error.http_status_code == 404 and str(error.error_code).startswith(_NOT_FOUND):
+            code = error.http_status_code
+            if code == 404 and _NOT_FOUND.fullmatch(str(error.error_code)):
                 raise NotFoundError(f"{about} is not in the schema registry") from error
-            if error.http_status_code in _NOT_TAKEN:
+            if may_refuse and code in _NOT_TAKEN:
                 said = f"the schema registry does not take it for {about}: {error.error_message}"
                 raise RefusedError(said) from None
-            why = f"HTTP {error.http_status_code}: {error.error_message}"
+            kind = _NoPathError if code in _NO_PATH else OutageError
+            why = f"HTTP {code}: {error.error_message}"
         except Exception as error:  # no connection, a timeout, an answer that is none: of many classes
             why = f"{type(error).__name__}: {error}"
-        raise OutageError(f"the schema registry at {self.url} does not answer ({why:.300}); no order was touched")
-
-
-def _text(schema: Any) -> str:
-    if not isinstance(schema.schema_str, str):
-        raise TypeError("a schema without text")
-    return schema.schema_str
+            self._client.clear_caches()  # it keeps such answers, too: the outage would never end
+        raise kind(f"the schema registry at {self.url} does not answer ({why:.300}); no order was touched")

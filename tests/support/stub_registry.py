@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-#: Instead of an HTTP code: 200 and text that is no JSON, 200 and JSON that is no answer, and silence.
-GARBAGE, NONSENSE, HANG = -1, -2, -3
+#: Instead of an HTTP code: 200 and text that is no JSON, 200 and JSON that is no answer, silence, half of the
+#: truth and a closed connection, a byte now and then for ever, and hundreds of megabytes.
+GARBAGE, NONSENSE, HANG, CUT, DRIP, FLOOD = -1, -2, -3, -4, -5, -6
+_FLOOD_MEGABYTES = 300
 
 #: An Avro schema that contains itself, and so can't be measured.
 RECURSIVE = json.dumps({
@@ -53,8 +55,10 @@ class StubRegistry:
 
     def __init__(self) -> None:
         self.held: list[Held] = []
-        #: What everything is answered with in place of the truth: an HTTP code, GARBAGE, NONSENSE or HANG.
-        self.fault: int | None = None
+        #: What is answered in place of the truth: an HTTP code, one of the above, or a text of JSON with HTTP 200.
+        self.fault: int | str | None = None
+        #: The fault is for paths that end so; all do by default.
+        self.faulty = ""
         #: What a request has to bring as its ``Authorization``; None: nothing.
         self.secret: str | None = None
         #: Method and path of each request so far.
@@ -95,18 +99,36 @@ class StubRegistry:
     def answer(self, method: str, path: str, body: dict[str, Any], authorization: str | None) -> tuple[int, str]:
         """Return the HTTP code and text for a request."""
         self.asked.append(f"{method} {path}")
-        if self.fault == HANG:
-            self._over.wait(120)
-            return 503, ""
-        if self.fault == GARBAGE:
-            return 200, "<html>welcome to the proxy</html>"
-        if self.fault == NONSENSE:
-            return 200, '["nonsense"]'
-        if self.fault is not None:
-            return self.fault, json.dumps({"error_code": self.fault * 100 + 1, "message": "told to fail"})
+        if (told := self._failing(path)) is not None:
+            return told
         if self.secret is not None and authorization != self.secret:
             return 401, json.dumps({"error_code": 40101, "message": "who are you?"})
         return self._truth(method, [unquote(one) for one in path.strip("/").split("/")], body)
+
+    def _failing(self, path: str) -> tuple[int, str] | None:
+        """Return the answer of a fault; None where there is none, or where only its way is wrong."""
+        fault = self.fault
+        if fault is None or fault in (CUT, DRIP, FLOOD) or not path.endswith(self.faulty):
+            return None
+        if fault == HANG:
+            self._over.wait(120)
+            return 503, ""
+        if isinstance(fault, str):
+            return 200, fault
+        if fault in (GARBAGE, NONSENSE):
+            return 200, "<html>welcome to the proxy</html>" if fault == GARBAGE else '["nonsense"]'
+        return fault, json.dumps({"error_code": fault * 100 + 1, "message": "told to fail"})
+
+    def body(self, text: bytes, path: str) -> Iterator[bytes]:
+        """Yield an answer's body as it comes: at once, or as the fault is."""
+        fault = self.fault if path.endswith(self.faulty) else None
+        if fault == CUT:
+            text = text[: len(text) // 2]
+        yield text
+        while fault == DRIP and not self._over.wait(0.05):
+            yield b" "
+        for _ in range(_FLOOD_MEGABYTES if fault == FLOOD else 0):
+            yield b" " * (1 << 20)
 
     def _truth(self, method: str, path: list[str], body: dict[str, Any]) -> tuple[int, str]:
         match method, path:
@@ -130,7 +152,7 @@ class StubRegistry:
             case "POST", ["compatibility", "subjects", subject, "versions", *_]:
                 known = any(one.subject == subject for one in self.held)
                 return _found({"is_compatible": True}) if known else _missing(40401, "subject")
-        return 404, ""
+        return 404, json.dumps({"error_code": 404, "message": "HTTP 404 Not Found"})
 
     def _same(self, subject: str, body: dict[str, Any]) -> list[Held]:
         return [one for one in self.held if (one.subject, one.text) == (subject, body["schema"])]
@@ -168,14 +190,16 @@ def _handler(stub: StubRegistry) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             told = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "{}")
-            code, text = stub.answer(
-                self.command, urlsplit(self.path).path, told, self.headers.get("authorization")
-            )
+            path = urlsplit(self.path).path
+            code, text = stub.answer(self.command, path, told, self.headers.get("authorization"))
             self.send_response(code)
             self.send_header("content-type", "application/vnd.schemaregistry.v1+json")
-            self.send_header("content-length", str(len(text.encode())))
+            if stub.fault not in (DRIP, FLOOD):  # else it ends with the connection
+                self.send_header("content-length", str(len(text.encode())))
             self.end_headers()
-            self.wfile.write(text.encode())
+            with suppress(OSError):  # nobody listens any more
+                for part in stub.body(text.encode(), path):
+                    self.wfile.write(part)
 
         do_POST = do_GET
 

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from kafka_orders.domain.errors import DecodeError, NotFoundError, OutageError
+from kafka_orders.domain.errors import DecodeError, OutageError
+from kafka_orders.formats.answers import MOST_ANSWER_BYTES
 from kafka_orders.formats.base import MOST_SCHEMA_BYTES
 from kafka_orders.formats.choice import contract_format
 from kafka_orders.formats.codec import Codec
 from kafka_orders.formats.framing import Naming
 from kafka_orders.formats.registry import SchemaRegistry
-from tests.support.stub_registry import GARBAGE, HANG, NONSENSE, RECURSIVE, StubRegistry, huge, stub_registry
+from tests.support.stub_registry import (
+    CUT,
+    DRIP,
+    FLOOD,
+    GARBAGE,
+    HANG,
+    NONSENSE,
+    RECURSIVE,
+    StubRegistry,
+    huge,
+    stub_registry,
+)
 
 AVRO = contract_format("avro")
 PLAIN = {"max.retries": "0", "timeout": "0.3"}
@@ -51,24 +64,105 @@ def test_confluents_client_takes_it_for_a_registry(stub: StubRegistry) -> None:
         (lambda: client.get_versions("none"), 40401),
         (lambda: client.get_version("a-value", 7), 40402),
         (lambda: client.lookup_schema("a-value", Schema('"int"', "AVRO")), 40403),
-        (lambda: client.get_schema_by_guid("nonsense"), -1),
+        (lambda: client.get_schema_by_guid("nonsense"), 404),
     ):
         with pytest.raises(SchemaRegistryError) as seen:
             ask()
         assert (seen.value.http_status_code, seen.value.error_code) == (404, code)
 
 
-@pytest.mark.parametrize("fault", [400, 401, 403, 429, 500, 503, GARBAGE, NONSENSE, HANG])
-def test_every_fault_is_an_outage_and_passes(stub: StubRegistry, fault: int) -> None:
-    """Nothing of it is the record's fault."""
-    known, registry = stub.add(AVRO.text), SchemaRegistry(stub.url, PLAIN)
+#: All that is no answer, whatever was asked.
+FAULTS: list[int | str] = [
+    400, 401, 403, 405, 429, 500, 501, 503, GARBAGE, NONSENSE, HANG, CUT, DRIP, FLOOD, "", "{}", "5", "null",
+    "true", '"orders-value"', "[1, 2]", '[["orders-value"]]',
+]  # fmt: skip
+UNFRAMED = AVRO.encode({"orderId": "1", "product": "Tea", "price": 1.0})
+GUID = b"\1" + bytes(16)
+
+
+def codec(stub: StubRegistry) -> Codec:
+    return Codec(AVRO, registry=(SchemaRegistry(stub.url, PLAIN), Naming("orders")))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_is_an_outage_and_passes(stub: StubRegistry, fault: int | str) -> None:
+    """Nothing of it is the record's fault, and nothing of it is remembered: whether read by frame or written."""
+    head, asked = b"\0" + stub.add(AVRO.text).to_bytes(4, "big"), codec(stub)
     stub.fault = fault
-    with pytest.raises(OutageError, match="no order was touched"):
-        registry.by_id(known)
+    for question in (
+        lambda: asked.decode(head + UNFRAMED),
+        lambda: asked.decode(UNFRAMED, [("__value_schema_id", GUID)]),
+        lambda: asked.writes("orders"),
+    ):
+        with pytest.raises(OutageError, match="no order was touched"):
+            question()
     stub.fault = None
-    assert registry.by_id(known).subjects == {"orders-value"}
-    with pytest.raises(NotFoundError):
-        registry.by_id(known + 1)
+    assert asked.decode(head + UNFRAMED)["product"] == "Tea"
+    assert asked.writes("orders").encode({"orderId": "1", "product": "Tea", "price": 1.0}) == head + UNFRAMED
+    with pytest.raises(DecodeError, match="is not in the schema registry"):
+        asked.decode(b"\0\0\0\0\7" + UNFRAMED)
+    with pytest.raises(DecodeError, match="knows no global ids"):  # a stub is an old one
+        asked.decode(UNFRAMED, [("__value_schema_id", GUID)])
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/subjects", "{}"), ("/subjects", '"orders-value"'), ("/subjects", "[1]"), ("/ids/1", "{}"),
+        ("/ids/1", '{"schema": 5}'), ("/ids/1", '{"schema": "int", "schemaType": 5}'), ("/ids/1", 409),
+        ("/ids/1", 422), ("/ids/1", '{"error_code": 40403}'),
+    ],
+)  # fmt: skip
+def test_half_an_answer_is_an_outage_and_passes(stub: StubRegistry, path: str, answer: int | str) -> None:
+    """Sound JSON of the wrong shape, for one of the two questions that an id takes; or a refusal of nothing."""
+    head, asked = b"\0" + stub.add(AVRO.text).to_bytes(4, "big"), codec(stub)
+    stub.fault, stub.faulty = answer, path
+    with pytest.raises(OutageError, match="no order was touched"):
+        asked.decode(head + UNFRAMED)
+    stub.fault = None
+    assert asked.decode(head + UNFRAMED)["product"] == "Tea"
+
+
+@pytest.mark.parametrize("told", ["-1", "4294967296", '"1"', "1.5", "true", "null"])
+def test_an_id_that_is_none_is_not_written(stub: StubRegistry, told: str) -> None:
+    """Nor remembered."""
+    asked = codec(stub)
+    stub.fault = f'{{"id": {told}, "version": 1, "subject": "orders-value", "schema": "x"}}'
+    with pytest.raises(OutageError, match="no number of a schema"):
+        asked.writes("orders")
+    stub.fault = None
+    assert asked.writes("orders").encode({"orderId": "1", "product": "Tea", "price": 1.0})[:5] == b"\0\0\0\0\1"
+
+
+def test_a_global_id_waits_for_a_registry_that_fails_at_it_alone(stub: StubRegistry) -> None:
+    """That it answers otherwise says something of an unknown path only, not of a hiccup."""
+    asked, stub.faulty = codec(stub), "-000000000000"
+    for fault in (500, 503, HANG, CUT, "{}"):
+        stub.fault = fault
+        with pytest.raises(OutageError, match="no order was touched"):
+            asked.decode(UNFRAMED, [("__value_schema_id", GUID)])
+
+
+def test_a_wrong_address_is_an_outage(stub: StubRegistry) -> None:
+    """There everything is HTTP 404, which Confluent's server has a code for, too: it tells nothing of an id."""
+    known, registry = stub.add(AVRO.text), SchemaRegistry(f"{stub.url}/elsewhere", PLAIN)
+    with pytest.raises(OutageError, match="HTTP 404"):
+        registry.by_id(known)
+    with pytest.raises(OutageError, match="HTTP 404"):
+        registry.id_of("orders-value", "avro", AVRO.text)
+
+
+def test_an_endless_answer_takes_neither_time_nor_memory(stub: StubRegistry) -> None:
+    """A byte now and then keeps a connection for ever; hundreds of megabytes would be read, and thrice kept."""
+    known = stub.add(AVRO.text)
+    for fault, limit, why in (
+        (DRIP, "0.3", "not whole after 0.3 s"),
+        (FLOOD, "5", f"more than {MOST_ANSWER_BYTES} bytes"),
+    ):
+        stub.fault, began = fault, time.monotonic()
+        with pytest.raises(OutageError, match=why):
+            SchemaRegistry(stub.url, {**PLAIN, "timeout": limit}).by_id(known)
+        assert time.monotonic() - began < 6
 
 
 def test_a_wrong_password_is_an_outage(stub: StubRegistry) -> None:
@@ -99,6 +193,5 @@ def test_it_comes_back_where_it_was(stub: StubRegistry) -> None:
 def test_a_dangerous_schema_is_the_records_fault(stub: StubRegistry, text: str, why: str) -> None:
     """A writer's schema that can't be used: a dead letter, no crash, no outage."""
     known = stub.add(text)
-    codec = Codec(AVRO, registry=(SchemaRegistry(stub.url, PLAIN), Naming("orders")))
     with pytest.raises(DecodeError, match=why):
-        codec.decode(b"\0" + known.to_bytes(4, "big") + b"\2a")
+        codec(stub).decode(b"\0" + known.to_bytes(4, "big") + b"\2a")
