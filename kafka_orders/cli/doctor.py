@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from kafka_orders.cli.options import GROUPS, TOPICS, output_option, sources_of, with_settings
+from kafka_orders.cli.options import FORMAT, GROUPS, TOPICS, output_option, sources_of, with_settings
 from kafka_orders.cli.tables import emit
 from kafka_orders.domain.errors import EXIT_FAILED, EXIT_NO_BROKER
 from kafka_orders.domain.settings import Settings
@@ -16,7 +16,7 @@ from kafka_orders.views.examination import examine
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 _LOOKED_AT = (
     *TOPICS, "dlq_status_topic", *GROUPS, "max_retries", "retry_delay_ms", "retry_jitter", "group_protocol",
-    "session_timeout_ms",
+    "session_timeout_ms", *FORMAT,
 )  # fmt: skip
 
 
@@ -24,7 +24,9 @@ _LOOKED_AT = (
 @with_settings(*_LOOKED_AT)
 @output_option
 def doctor(settings: Settings, output: str) -> None:
-    """Look at versions, settings, broker, topics, groups, retention, transactions and clock; say how to fix each.
+    """Look at versions, settings, schema registry, broker, topics, groups, retention, clock and transactions.
+
+    Each line says how to fix what it found.
 
     Exit 0 if there is no problem (warnings are none), 1 if there is one, 3 if no broker answers. Takes up to 12
     seconds more where a transaction is open, to see whether it ends.

@@ -38,13 +38,17 @@ def refuse_readable_registry(settings: Settings) -> None:
             "registry_url holds a login, which is shown wherever the address is; nothing was sent. Put it into"
             f" {env_name('registry')} as basic.auth.user.info=name:password"
         )
-    logs_in = any(name.startswith(("basic.auth.", "bearer.auth.")) for name in settings.registry)
     is_far = parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
-    if logs_in and is_far and settings.plain_without_tls == "refuse":
+    if logs_in(settings) and is_far and settings.plain_without_tls == "refuse":
         raise RefusedError(
             "the schema registry's login would go readable over the network; nothing was sent. Use https, or allow"
             f" it with {env_name('plain_without_tls')}=allow"
         )
+
+
+def logs_in(settings: Settings) -> bool:
+    """Say whether the schema registry is told a login."""
+    return any(name.startswith(("basic.auth.", "bearer.auth.")) for name in settings.registry)
 
 
 def redacted(settings: Settings) -> dict[str, Any]:

@@ -53,8 +53,12 @@ class Registered(NamedTuple):
     imports: Mapping[str, str]
 
 
-class _NoPathError(OutageError):
-    """What was asked is not known there: an older registry, or none."""
+class AwayError(OutageError):
+    """The schema registry does not answer; ``code`` is what HTTP says, 0 where it says nothing."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class SchemaRegistry:
@@ -118,7 +122,9 @@ class SchemaRegistry:
 
         try:
             return self._ask(found, name)
-        except _NoPathError:
+        except AwayError as away:
+            if away.code not in _NO_PATH:
+                raise
             # Older registries have no such path: where they answer otherwise, this one id is what is wrong.
             self._ask(lambda: names_of(self._client.get_subjects()), "subjects")
             raise NotFoundError(f"{name}: the schema registry knows no global ids") from None
@@ -137,6 +143,25 @@ class SchemaRegistry:
             registered = partial(self._client.register_schema, subject, schema)
             return self._ask(lambda: number_of(registered()), subject, may_refuse=True)
 
+    def numbers(self, subject: str) -> list[int]:
+        """Return the numbers of a subject's versions; none where it does not exist.
+
+        Raises:
+            OutageError: the registry does not answer.
+        """
+        try:
+            return self._ask(lambda: numbers_of(self._client.get_versions(subject)), subject)
+        except NotFoundError:
+            return []
+
+    def holds(self, subject: str, kind: Kind, text: str) -> bool:
+        """Say whether a schema is one of a subject's versions.
+
+        Raises:
+            OutageError: the registry does not answer.
+        """
+        return self._holds(subject, self._schema(kind, text))
+
     def versions(self, subject: str) -> list[tuple[int, Registered]]:
         """Return number and schema of each version of a subject; none where it does not exist.
 
@@ -144,8 +169,9 @@ class SchemaRegistry:
             OutageError: the registry does not answer.
         """
 
+        numbers = self.numbers(subject)
+
         def found() -> list[tuple[int, Registered]]:
-            numbers = numbers_of(self._client.get_versions(subject))
             held = {number: self._client.get_version(subject, number).schema for number in numbers}
             own = frozenset((subject,))
             return [(number, self._told(schema, own, subject)) for number, schema in held.items()]
@@ -159,7 +185,6 @@ class SchemaRegistry:
         """Say whether the registry would take a schema as a subject's next version, by the subject's own rule.
 
         Raises:
-            RefusedError: it is no schema.
             OutageError: the registry does not answer.
         """
         schema = self._schema(kind, text)
@@ -168,6 +193,8 @@ class SchemaRegistry:
             return self._ask(lambda: yes_or_no(asked()), subject, may_refuse=True)
         except NotFoundError:  # it has no version yet
             return True
+        except RefusedError:  # it is no schema there at all
+            return False
 
     def _holds(self, subject: str, schema: Schema) -> bool:
         try:
@@ -199,7 +226,7 @@ class SchemaRegistry:
     def _ask(self, question: Callable[[], T], about: str, *, may_refuse: bool = False) -> T:
         from confluent_kafka.schema_registry.error import SchemaRegistryError  # noqa: PLC0415  an extra
 
-        kind: type[OutageError] = OutageError
+        code = 0
         try:
             return question()
         except (NotFoundError, OutageError):
@@ -211,9 +238,9 @@ class SchemaRegistry:
             if may_refuse and code in _NOT_TAKEN:
                 said = f"the schema registry does not take it for {about}: {error.error_message}"
                 raise RefusedError(said) from None
-            kind = _NoPathError if code in _NO_PATH else OutageError
             why = f"HTTP {code}: {error.error_message}"
         except Exception as error:  # no connection, a timeout, an answer that is none: of many classes
             why = f"{type(error).__name__}: {error}"
             self._client.clear_caches()  # it keeps such answers, too: the outage would never end
-        raise kind(f"the schema registry at {self.url} does not answer ({why:.300}); no order was touched")
+        said = f"the schema registry at {self.url} does not answer ({why:.300}); no order was touched"
+        raise AwayError(said, code)

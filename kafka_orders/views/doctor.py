@@ -59,6 +59,25 @@ def properties(passed: Iterable[str]) -> Told:
         yield PROBLEM, seen, f"take {name} out of KAFKA_ORDERS_KAFKA and --kafka"
 
 
+def registry(seen: str, *, holds: bool, takes: bool) -> Told:
+    """Judge whether the orders' subject in a schema registry has their schema, or would take it."""
+    if takes:
+        yield OK, f"{seen}, this schema {'is one of them' if holds else 'would be taken as the next'}", ""
+    else:
+        fix = "`kafka-orders schema check` tells which field it is; mend --schema, or give it a topic of its own"
+        yield PROBLEM, f"{seen} and does not take this schema: nothing can be sent, producers end (exit 4)", fix
+
+
+def registry_away(code: int, why: str) -> Told:
+    """Judge a schema registry that does not answer, or answers with an HTTP code."""
+    fix = "start it, or mend KAFKA_ORDERS_REGISTRY_URL"
+    if code in (401, 403):
+        fix = "put the right login into KAFKA_ORDERS_REGISTRY_FILE: basic.auth.user.info=name:password"
+    elif code == 404:
+        fix = "mend the path in KAFKA_ORDERS_REGISTRY_URL: no schema registry is there"
+    yield PROBLEM, f"{why}; orders of schemas that are not known yet wait", fix
+
+
 def limits(settings: Settings, broker: Mapping[str, str]) -> Told:
     """Judge settings that this broker does not take."""
     least, most = (int(broker.get(f"group.{end}.session.timeout.ms", "0")) for end in ("min", "max"))

@@ -14,7 +14,10 @@ from kafka_orders.deadletters.stats import expiring
 from kafka_orders.domain.errors import BrokerError, KafkaOrdersError, NoBrokerError
 from kafka_orders.domain.headers import Headers
 from kafka_orders.domain.records import Slot
+from kafka_orders.domain.secrets import logs_in
 from kafka_orders.domain.settings import Settings
+from kafka_orders.formats.opening import naming_of, own_format, registry_of
+from kafka_orders.formats.registry import AwayError
 from kafka_orders.log import diagnosis, topics
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.clients import TRANSACTION_TIMEOUT_MS
@@ -36,7 +39,7 @@ def examine(settings: Settings, sources: Mapping[str, str]) -> Iterator[Finding]
     """Yield the findings, one by one as they are made; without a broker the one about it is the last.
 
     Raises:
-        SettingsError: the client refuses its properties.
+        SettingsError: a client refuses its properties, or the orders' schema cannot be used.
         RefusedError: the login would go readable over the network.
     """
     held = {"Python": platform.python_version(), **diagnosis.client_versions()}
@@ -44,7 +47,7 @@ def examine(settings: Settings, sources: Mapping[str, str]) -> Iterator[Finding]
     yield from _found("versions", doctor.versions(held))
     where = ", ".join(f"{name} ({source})" for name, source in sources.items())
     yield from _found("settings", doctor.properties(settings.kafka), f"not default: {where or 'none'}")
-    yield Finding("registry", OK, "no schema registry configured: orders are plain Avro, which needs none", "")
+    yield from _found("registry", _registry(settings), "no schema registry configured: orders have no frames")
     heard: list[str] = []
     try:
         await_broker(connection_of(settings), Patience(limit=_ANSWER_SECONDS), heard)
@@ -69,6 +72,23 @@ def _found(check: str, told: Told, well: str = "") -> Iterator[Finding]:
         yield Finding(check, *one)
     if well:
         yield Finding(check, OK, well, "")
+
+
+def _registry(settings: Settings) -> Told:
+    registry = registry_of(settings)
+    if registry is None:
+        return
+    own = own_format(settings)
+    subject, began = naming_of(settings).subject(settings.topic, own.name), time.perf_counter()
+    try:
+        numbers = registry.numbers(subject)
+        took = f"{(time.perf_counter() - began) * 1000:.0f} ms{', takes the login' if logs_in(settings) else ''}"
+        seen = f"{settings.registry_url} answers in {took}; {subject} has {len(numbers)} versions"
+        holds = registry.holds(subject, own.kind, own.text)
+        takes = holds or registry.takes(subject, own.kind, own.text)
+        yield from doctor.registry(seen, holds=holds, takes=takes)
+    except AwayError as away:
+        yield from doctor.registry_away(away.code, str(away))
 
 
 class _Examination:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,9 @@ from kafka_orders.views.doctor import Finding
 from kafka_orders.views.examination import examine
 from tests.conftest import CACHE
 from tests.support.pipeline import Pipeline
+from tests.support.registry import BROKEN, Registry
 from tests.support.secure import other_authority, secure_broker
+from tests.support.stub_registry import stub_registry
 from tests.support.waiting import eventually
 from tests.support.witness import shards
 
@@ -107,6 +111,61 @@ def test_missing_topics_are_named(line: Pipeline) -> None:
     assert len(of(found, "problem")) == 5
     assert of(found, "problem")[1] == ("topics", f"topic {line.settings().retry_topic} does not exist")
     assert [check for check, _ in of(found, "warning")] == ["groups", "retention", "clock"]
+
+
+def test_the_schema_registry_is_asked(line: Pipeline, registry: Registry, tmp_path: Path) -> None:
+    """Its subject, with or without our schema, and one that it would not take; then a registry that is away."""
+
+    def seen(**extra: str) -> tuple[str, str, str]:
+        found = examine(replace(line, extra={"REGISTRY_URL": registry.url, **extra}).settings(), {})
+        (one,) = [one for one in found if one.check == "registry"]
+        return one.level, one.found, one.fix
+
+    upkeep.create(line.settings(), lambda _: None)
+    subject = f"{line.settings().topic}-value"
+    level, found, _ = seen()
+    assert (level, found.split("; ")[1]) == (
+        "ok",
+        f"{subject} has 0 versions, this schema would be taken as the next",
+    )
+    assert re.match(rf"{registry.url} answers in \d+ ms; ", found)
+    line.run("schema", "register", REGISTRY_URL=registry.url)
+    assert seen()[1].endswith(f"{subject} has 1 versions, this schema is one of them")
+    (tmp_path / "broken.avsc").write_text(BROKEN["avro"])
+    level, found, fix = seen(SCHEMA=str(tmp_path / "broken.avsc"))
+    assert (level, "does not take this schema: nothing can be sent" in found) == ("problem", True)
+    assert "schema check" in fix
+    level, _, fix = seen(REGISTRY_URL=f"{registry.url}/elsewhere")
+    assert (level, "mend the path" in fix) == ("problem", True)
+    found = diagnose(line, 1, REGISTRY_URL=f"http://127.0.0.1:{free_ports(1)[0]}")
+    assert [check for check, _ in of(found, "problem")] == ["registry"]
+    assert [one["fix"] for one in found if one["check"] == "registry"] == [
+        "start it, or mend KAFKA_ORDERS_REGISTRY_URL"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "secret", "level", "said", "fix"),
+    [
+        (None, "Basic bWU6cmlnaHQ=", "ok", " ms, takes the login; ", ""),
+        (None, "Basic another", "problem", "HTTP 401: who are you?", "right login"),
+        (403, None, "problem", "HTTP 403", "right login"),
+        ("{}", None, "problem", "does not answer", "start it"),
+        (500, None, "problem", "HTTP 500", "start it"),
+    ],
+)
+def test_what_a_registry_may_say(
+    line: Pipeline, fault: int | str | None, secret: str | None, level: str, said: str, fix: str
+) -> None:
+    """Logins and answers that are none; whatever it is, the broker is looked at, too."""
+    with stub_registry() as stub:
+        stub.fault, stub.secret = fault, secret
+        line.extra.update(REGISTRY_URL=stub.url, REGISTRY="basic.auth.user.info=me:right,max.retries=0")
+        found = list(examine(line.settings(), {}))
+        (one,) = [one for one in found if one.check == "registry"]
+        assert (one.level, said in one.found, fix in one.fix) == (level, True, True), one
+        assert "right" not in one.found
+        assert "broker" in {one.check for one in found}
 
 
 @pytest.mark.slow
