@@ -73,7 +73,7 @@ bench: $(VENV)-bench/peers $(VENV)-bench-quix/peers  ## ours and its peers on on
 	$(VENV)-bench/bin/python -m benchmarks $(BENCH)
 	$(VENV)-bench/bin/python -m benchmarks.latency
 
-bench-formats: $(VENV)-bench/peers  ## ours with each format; into docs/benchmarks.*
+bench-formats: $(VENV)-bench/peers  ## ours with each format, raw and framed by a schema registry; into docs/benchmarks.*
 	$(VENV)-bench/bin/python -m benchmarks --formats $(BENCH)
 
 compare: $(VENV)/dev  ## the formats side by side: docs/formats-compared.*

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -18,6 +19,7 @@ from benchmarks.runner import python_of
 from benchmarks.session import Plan, run
 from kafka_orders.local import Cluster
 from kafka_orders.sources import home_folder
+from tests.support.registry import Registry, ensure
 
 
 @contextmanager
@@ -33,6 +35,20 @@ def broker(bootstrap: str, *, progress: bool) -> Iterator[tuple[str, Path]]:
             yield cluster.start(progress=progress).bootstrap_servers, Path(folder)
         finally:
             cluster.stop()
+
+
+@contextmanager
+def registry(names: Iterable[str], folder: Path) -> Iterator[str]:
+    """Give the address of a real schema registry, that of the tests, where contenders have framed orders."""
+    if not any(BY_NAME[name].framed for name in names):
+        yield ""
+        return
+    cache = Path(os.environ.get("KAFKA_ORDERS_CACHE") or home_folder() / "jars")
+    running = Registry(ensure(cache), folder).start()
+    try:
+        yield running.url
+    finally:
+        running.kill()
 
 
 def names_of(only: str, *, quick: bool) -> list[str]:
@@ -64,7 +80,7 @@ def render_all(told: Console) -> None:
 @click.option("--rounds", type=click.IntRange(1), help="Counted rounds; default: 5, quick: 2.")
 @click.option("--only", default="", metavar="NAME,…", help="Only these, beside the raw loop and ours.")
 @click.option("--quick", is_flag=True, help="Few orders, two rounds, not the slowest; prints, writes nothing.")
-@click.option("--formats", is_flag=True, help="Ours with each format, instead of the peers.")
+@click.option("--formats", is_flag=True, help="Ours with each format, raw and framed, instead of the peers.")
 @click.option("--render", "only_render", is_flag=True, help="Only make page and chart anew from the JSON.")
 @click.option("--list", "only_list", is_flag=True, help="Only tell who takes part.")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
@@ -84,8 +100,8 @@ def main(
         return
     names = names_of(",".join(one.name for one in FORMATS) if formats else only, quick=quick)
     plan = Plan(names, orders or (200_000 if quick else 1_000_000), rounds or (2 if quick else 5))
-    with broker(bootstrap, progress=not quiet) as (address, folder):
-        found = run(plan, address, folder, told.print)
+    with broker(bootstrap, progress=not quiet) as (address, folder), registry(names, folder) as url:
+        found = run(replace(plan, registry=url), address, folder, told.print)
     click.echo(page.table(found["rounds"]))
     for name, why in found["errors"].items():
         click.echo(f"ERROR {name}: {why}", err=True)

@@ -32,11 +32,12 @@ class Contender:
     is_reference: bool = False
     checked: frozenset[str] = frozenset({"state", "failures", "offsets"})
     form: str = "avro"
+    framed: bool = False
 
     @property
     def source(self) -> str:
-        """Which orders it gets: the few, or all of a format."""
-        return "few" if self.few else self.form
+        """Which orders it gets: the few, or all of a format, framed for a schema registry or not."""
+        return "few" if self.few else f"{self.form}-framed" if self.framed else self.form
 
 
 _OURS = "20,000 orders or 50 ms per transaction, polls of 200"
@@ -105,12 +106,17 @@ ALL = [
               "as above, `commit(asynchronous=False)` for each record", "naive", {"sync": True}, few=True),
 ]  # fmt: skip
 
-#: Ours with orders of each format, in a run of their own.
+#: Ours with orders of each format, raw and framed, in a run of their own.
 FORMATS = [
     Contender("ours-json", "kafka-orders, JSON Schema", EXACTLY, "`format` json", "ours", {"format": "json"},
               form="json"),
     Contender("ours-protobuf", "kafka-orders, Protobuf", EXACTLY, "`format` protobuf", "ours",
               {"format": "protobuf"}, form="protobuf"),
+    Contender("ours-avro-framed", "kafka-orders, Avro, framed", EXACTLY, "`registry_url`", "ours", framed=True),
+    Contender("ours-json-framed", "kafka-orders, JSON Schema, framed", EXACTLY, "`format` json, `registry_url`",
+              "ours", {"format": "json"}, form="json", framed=True),
+    Contender("ours-protobuf-framed", "kafka-orders, Protobuf, framed", EXACTLY,
+              "`format` protobuf, `registry_url`", "ours", {"format": "protobuf"}, form="protobuf", framed=True),
 ]  # fmt: skip
 
 BY_NAME = {one.name: one for one in (*ALL, *FORMATS)}

@@ -21,7 +21,8 @@ def failing_below(percent: float) -> float:
 class Job:
     """One run of one contender: ``count`` orders of ``topic``, those cheaper than ``failing_below`` fail.
 
-    ``run`` begins the names of all that belongs to this run alone: groups, ids and topics.
+    ``run`` begins the names of all that belongs to this run alone: groups, ids and topics. ``registry`` is the
+    address of the schema registry by which the orders are framed; empty: they are not.
     """
 
     bootstrap: str
@@ -32,6 +33,7 @@ class Job:
     run: str
     home: str
     jars: str = ""
+    registry: str = ""
 
     @property
     def group(self) -> str:

@@ -64,7 +64,8 @@ def _throughput(found: Mapping[str, Any]) -> str:
 def _formats(found: Mapping[str, Any]) -> str:
     rounds = found["rounds"]
     lines = ["| | orders/s | of the rate with Avro | app thread µs |", "|---|---|---|---|"]
-    for one in (BY_NAME[OURS], *FORMATS):
+    present = [one for one in (BY_NAME[OURS], *FORMATS) if figures.figure(rounds, one.name, figures.rate)]
+    for one in present:
         cells = [
             one.title if one.name != OURS else "**Avro** (default)",
             _shown(figures.figure(rounds, one.name, figures.rate), ",.0f"),
@@ -76,6 +77,11 @@ def _formats(found: Mapping[str, Any]) -> str:
         f"The same job with {found['orders']:,} orders of each format, {len(rounds)} rounds of their own;"
         " [formats](howto/formats.md) says how they are told apart. JSON and Protobuf pay for their headers, too."
     )
+    if any(one.framed for one in present):
+        job += (
+            " Framed orders, by a real schema registry on the same machine, have no such header, but a frame; the"
+            " registry is asked for the schema once, in the time that is measured."
+        )
     return "\n\n".join(["## Formats", job, "\n".join(lines), _errors(found), _surroundings(found)])
 
 

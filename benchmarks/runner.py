@@ -37,6 +37,7 @@ class Bed:
     name: str
     orders: Mapping[str, tuple[str, Expected]]
     jars: str = ""
+    registry: str = ""
     timeout: float = _TIMEOUT_SECONDS
     runs: int = field(default=0, init=False)
 
@@ -52,6 +53,7 @@ class Bed:
             job = Job(
                 self.bootstrap, topic, self.partitions, len(expected.prices), failing_below(contender.percent),
                 f"{self.name}-{self.runs}-{contender.name}", home, self.jars,
+                self.registry if contender.framed else "",
             )  # fmt: skip
             topics.create_for(job)
             try:

@@ -12,6 +12,7 @@ from benchmarks import figures, machine, topics
 from benchmarks.contenders import BY_NAME, FEW, OURS, RAW, Contender
 from benchmarks.javabuild import build
 from benchmarks.runner import Bed, WrongOutcomeError
+from tests.support.registry import VERSION as APICURIO
 
 #: Runs of the raw loop and ours before the first round: the JVM of a new broker compiles on the same cores.
 WARM_UPS = 4
@@ -28,6 +29,8 @@ class Plan:
     rounds: int
     partitions: int = 6
     warm_ups: int = WARM_UPS
+    #: Address of a schema registry, where framed orders are among them.
+    registry: str = ""
 
 
 def run(plan: Plan, bootstrap: str, folder: Path, tell: Tell) -> dict[str, Any]:
@@ -36,7 +39,7 @@ def run(plan: Plan, bootstrap: str, folder: Path, tell: Tell) -> dict[str, Any]:
     found: dict[str, Any] = {
         "date": machine.today(),
         "machine": machine.describe(),
-        "versions": machine.versions(),
+        "versions": machine.versions() | ({"Apicurio Registry": APICURIO} if plan.registry else {}),
         "orders": plan.orders,
         "few": min(FEW, plan.orders),
         "partitions": plan.partitions,
@@ -62,12 +65,14 @@ def _bed(plan: Plan, bootstrap: str, folder: Path, tell: Tell) -> Bed:
         tell("building the contenders in Java")
         jars = str(build(folder / "java", progress=False))
     orders = {}
-    for source, form in sorted({("avro", "avro")} | {(one.source, one.form) for one in contenders}):
+    sources = {("avro", "avro", "")}
+    sources |= {(one.source, one.form, plan.registry if one.framed else "") for one in contenders}
+    for source, form, registry in sorted(sources):
         count = min(FEW, plan.orders) if source == "few" else plan.orders
         topic = f"{session}-{source}"
-        tell(f"producing {count:,} orders, {form}")
-        orders[source] = (topic, topics.fill(bootstrap, topic, count, plan.partitions, form))
-    return Bed(bootstrap, plan.partitions, session, orders, jars)
+        tell(f"producing {count:,} orders, {source}")
+        orders[source] = (topic, topics.fill(bootstrap, topic, count, plan.partitions, form, registry))
+    return Bed(bootstrap, plan.partitions, session, orders, jars, plan.registry)
 
 
 def _round(plan: Plan, number: int, bed: Bed, found: dict[str, Any], tell: Tell) -> dict[str, Any]:

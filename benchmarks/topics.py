@@ -13,6 +13,7 @@ from benchmarks.job import Job, failing_below
 from benchmarks.peers.common import decoder
 from benchmarks.peers.ours import settings_of
 from kafka_orders.domain.settings import Settings
+from kafka_orders.formats.framing import FRAME, FRAME_BYTES
 from kafka_orders.formats.opening import codec_of
 from kafka_orders.pipeline import upkeep
 from kafka_orders.pipeline.produce import produce
@@ -35,12 +36,15 @@ class Expected:
         return len(counted), math.fsum(counted), len(self.prices) - len(counted)
 
 
-def fill(bootstrap: str, topic: str, count: int, partitions: int, form: str = "avro") -> Expected:
+def fill(
+    bootstrap: str, topic: str, count: int, partitions: int, form: str = "avro", registry: str = ""
+) -> Expected:
     """Create an orders topic, produce ``count`` orders with our own producer, and read what is in it.
 
-    ``form`` is their format: avro, which is read with fastavro, json or protobuf.
+    ``form`` is their format: avro, which is read with fastavro, json or protobuf. ``registry`` is the address of
+    the schema registry that they are framed for, if they are.
     """
-    job = Job(bootstrap, topic, partitions, count, 0.0, run=f"{topic}-fill", home="")
+    job = Job(bootstrap, topic, partitions, count, 0.0, run=f"{topic}-fill", home="", registry=registry)
     settings = settings_of(job, rate=0.0, count=count, seed=1, format=form)
     codec = codec_of(settings)
     done = produce(settings, codec, lambda _order, _report: None, lambda _text: None, Stop())
@@ -48,7 +52,12 @@ def fill(bootstrap: str, topic: str, count: int, partitions: int, form: str = "a
     if done.acknowledged != count:
         raise RuntimeError(f"{done.acknowledged} of {count} orders are in {topic}")
     decode = decoder() if form == "avro" else codec.own.decode
-    orders = [decode(value) for value in _values(bootstrap, topic, partitions, count)]
+    values = _values(bootstrap, topic, partitions, count)
+    # Schema and place of the message are the same ones in all: this topic has one writer.
+    head = (FRAME_BYTES + (form == "protobuf")) if registry else 0
+    if registry and {value[:1] for value in values} != {FRAME}:
+        raise RuntimeError(f"orders in {topic} have no frame")
+    orders = [decode(value[head:]) for value in values]
     return Expected([one["price"] for one in orders], len({one["product"] for one in orders}))
 
 

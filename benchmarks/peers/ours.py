@@ -29,6 +29,7 @@ def settings_of(job: Job, **changed: Any) -> Settings:
         retry_group=f"{job.run}-r",
         dlq_group=f"{job.run}-d",
         partitions=job.partitions,
+        registry_url=job.registry,
         **changed,
     )
 

@@ -12,6 +12,7 @@ from benchmarks import latency, topics
 from benchmarks.contenders import BY_NAME, OURS, RAW
 from benchmarks.runner import Bed, WrongOutcomeError
 from benchmarks.topics import Expected
+from tests.support.registry import Registry
 
 pytestmark = pytest.mark.broker
 ORDERS, PARTITIONS = 4000, 3
@@ -33,6 +34,17 @@ def test_a_contender_is_measured_and_verified(bed: Bed, name: str) -> None:
     assert 0 < outcome["thread_cpu"] <= outcome["process_cpu"]
     assert outcome["seconds"] > 0
     assert "confluent-kafka" in outcome["versions"]
+
+
+def test_framed_orders_are_measured_by_a_real_registry(bootstrap: str, registry: Registry) -> None:
+    """Protobuf's frame is the one that has more than an id."""
+    name = f"bench-{uuid4().hex[:6]}"
+    contender, topic = BY_NAME["ours-protobuf-framed"], f"{name}-protobuf-framed"
+    expected = topics.fill(bootstrap, topic, ORDERS, PARTITIONS, contender.form, registry.url)
+    orders = {contender.source: (topic, expected)}
+    found = Bed(bootstrap, PARTITIONS, name, orders, registry=registry.url, timeout=60).run(contender)
+    assert (found["orders"], found["counted"] + found["failures"]) == (ORDERS, ORDERS)
+    topics.delete(bootstrap, [topic])
 
 
 def test_a_contender_whose_sum_is_wrong_is_an_error(bed: Bed) -> None:

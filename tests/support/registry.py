@@ -15,7 +15,6 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 from filelock import FileLock
 
 from kafka_orders.domain.errors import LocalKafkaError
@@ -144,6 +143,8 @@ class Registry:
 
 def made(cache: Path, folder: Path, *, durable: bool = False) -> Registry:
     """Return a registry that runs; skip where it cannot be had, on a laptop."""
+    import pytest
+
     try:
         code = ensure(cache)
     except LocalKafkaError as error:

@@ -99,6 +99,24 @@ def test_the_page_says_what_was_measured() -> None:
     assert "Measured on 2026-01-02 on a CPU, 2 cores, 4 GB, an OS. Versions: a 1, b 2." in text
 
 
+def test_the_page_says_what_formats_cost() -> None:
+    """Those that were measured, framed ones with a word about the registry."""
+    rounds = [{OURS: measure(1.0), "ours-json": measure(2.0)}]
+    found = FOUND["throughput"] | {"rounds": rounds, "errors": {}}
+    text = page.render({"formats": found}, "")
+    assert "| kafka-orders, JSON Schema | **50** (50 to 50) | **0.50** (0.50 to 0.50) |" in text
+    assert "ramed" not in text
+    rounds[0]["ours-avro-framed"] = measure(1.25)
+    text = page.render({"formats": found}, "")
+    assert "| kafka-orders, Avro, framed | **80** (80 to 80) | **0.80** (0.80 to 0.80) |" in text
+    assert "Framed orders, by a real schema registry" in text
+
+
+def test_orders_of_each_format_and_frame_have_a_topic_of_their_own() -> None:
+    """None reads what was written for another one."""
+    assert len({one.source for one in FORMATS} | {BY_NAME[OURS].source}) == len(FORMATS) + 1
+
+
 def test_the_page_says_where_a_peer_wins() -> None:
     """By the same medians, with how much."""
     rounds = [{RAW: measure(1.0), OURS: measure(2.0), "java": measure(1.0, process_cpu=0.4)}]
