@@ -16,7 +16,7 @@ from kafka_orders.domain.headers import NO_HEADERS, Headers
 from kafka_orders.domain.order import Contract, Order, Read
 from kafka_orders.formats.base import Encode, Format, Kind, Record
 from kafka_orders.formats.choice import MissingPackageError, contract_format
-from kafka_orders.formats.framing import FRAME, Form, Frames, Naming
+from kafka_orders.formats.framing import FRAME, FRAME_BYTES, Form, Frames, Naming
 from kafka_orders.formats.registry import SchemaRegistry
 
 #: What our producers call the formats.
@@ -184,6 +184,8 @@ class Codec:
         # The form is kept beside its reader: one that was forgotten might leave its id to another one, and orders
         # of one schema would be read by another.
         made: dict[int, tuple[Form, Read]] = {id(self._own_raw): (self._own_raw, own)}
+        #: By whole frames: nearly all records have one of a few, and nothing else to look at.
+        heads: dict[bytes, Read] = {}
 
         def told(payload: bytes, held: Headers) -> tuple[Order, str, float]:
             form = self.form(payload, held)
@@ -192,9 +194,15 @@ class Codec:
                 if len(made) >= _MOST_READERS:
                     made.clear()
                 found = made[id(form)] = form, form.reader(contract)
+            if form.head and not held and len(heads) < _MOST_READERS:
+                heads[form.head] = found[1]
             return found[1](payload)
 
-        return Reads(own if self._frames is None else lambda payload: told(payload, []), told)
+        def framed(payload: bytes) -> tuple[Order, str, float]:
+            read = heads.get(payload[:FRAME_BYTES]) or heads.get(payload[: FRAME_BYTES + 1])
+            return read(payload) if read is not None else told(payload, NO_HEADERS)
+
+        return Reads(own if self._frames is None else framed, told)
 
     def writes(self, topic: str) -> Writes:
         """Return how values for a topic are written; asks a schema registry where there is one.

@@ -34,11 +34,12 @@ T = TypeVar("T")
 
 
 class Form(NamedTuple):
-    """How one kind of value is read and written, its frame included."""
+    """How one kind of value is read and written, its frame included; ``head`` is the frame, if there is one."""
 
     decode: Callable[[bytes], Record]
     encode: Encode
     reader: Callable[[Contract], Read]
+    head: bytes = b""
 
     @classmethod
     def raw(cls, format_: Format) -> Form:
@@ -47,14 +48,16 @@ class Form(NamedTuple):
 
     def framed(self, head: bytes) -> Form:
         """Return this form behind a frame, which is taken off by its length and put on as it is."""
-        decode, encode, reader = self
+        decode, encode, reader, _ = self
         size = len(head)
 
         def framed_reader(contract: Contract) -> Read:
             read = reader(contract)
             return lambda payload: read(payload[size:])
 
-        return Form(lambda payload: decode(payload[size:]), lambda record: head + encode(record), framed_reader)
+        return Form(
+            lambda payload: decode(payload[size:]), lambda record: head + encode(record), framed_reader, head
+        )  # fmt: skip
 
 
 class Naming(NamedTuple):

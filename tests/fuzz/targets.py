@@ -16,7 +16,7 @@ from kafka_orders.domain.order import Contract
 from kafka_orders.formats.avro import AvroFormat
 from kafka_orders.formats.base import KINDS, Kind
 from kafka_orders.formats.choice import contract_format
-from kafka_orders.formats.codec import CONTENT_TYPES, Codec, ReadTold
+from kafka_orders.formats.codec import CONTENT_TYPES, Codec, Reads, ReadTold
 from kafka_orders.formats.framing import Naming
 from kafka_orders.formats.json_schema import JsonFormat
 from kafka_orders.formats.protobuf import ProtobufFormat
@@ -163,15 +163,20 @@ class Shelf:
 
 
 def shelved(own: Kind, *held: tuple[Kind, str] | tuple[Kind, str, Mapping[str, str]]) -> ReadTold:
-    """Return how values are read where a registry holds schemas, by ids from 0 on."""
+    """Return how values with headers are read where a registry holds schemas, by ids from 0 on."""
+    told = shelved_reads(own, *held).told
+    assert told is not None
+    return told
+
+
+def shelved_reads(own: Kind, *held: tuple[Kind, str] | tuple[Kind, str, Mapping[str, str]]) -> Reads:
+    """Return how all values are read there."""
     schemas = {
         number: Registered(kind, text, frozenset({"t-value"}), dict(*imports))
         for number, (kind, text, *imports) in enumerate(held)
     }
     codec = Codec(contract_format(own), None, (Shelf(schemas), Naming("t")))  # type: ignore[arg-type]
-    told = codec.reads(Contract()).told
-    assert told is not None
-    return told
+    return codec.reads(Contract())
 
 
 #: Schemas that a stranger may have registered. The first three are sound.
@@ -230,14 +235,14 @@ def _old_proto() -> Target:
 
 
 def _frames() -> Target:
-    told = shelved("avro", *HOSTILE)
+    reads = shelved_reads("avro", *HOSTILE)
     values = [(0, b"", "avro"), (1, b"", "json"), (2, b"\0", "protobuf"), (2, b"\2\0", "protobuf")]
     seeds = [
         b"\0\0\0\0" + bytes([number]) + place + contract_format(kind).encode(ORDER)
         for number, place, kind in values
     ]
     return Target(
-        lambda payload: told(payload, []),
+        reads.plain,
         (*seeds, *(bytes([0, 0, 0, 0, at, 0]) for at in range(len(HOSTILE) + 1))),
     )
 

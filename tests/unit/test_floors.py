@@ -26,6 +26,7 @@ from kafka_orders.pipeline.handling import Handling
 from kafka_orders.pipeline.produce import random_orders
 from kafka_orders.pipeline.routing import Router
 from kafka_orders.pipeline.state import State
+from tests.fuzz.targets import shelved_reads
 from tests.unit.values import message
 
 FORMAT = order_format()
@@ -33,7 +34,7 @@ ORDERS = list(islice(random_orders(7), 2_000))
 PAYLOADS = [FORMAT.encode_any(one) for one in ORDERS]
 ROUNDS = 25
 SLOT = Slot("orders", 0)
-LIMITS = {"read": 1.86, "encode": 1.55, "loop": 2.65, "failure": 37.0, "state": 0.265}
+LIMITS = {"read": 1.86, "framed": 2.67, "encode": 1.55, "loop": 2.65, "failure": 37.0, "state": 0.265}
 
 
 #: All these orders are laid out alike.
@@ -98,6 +99,13 @@ def test_decoding_stays_fast() -> None:
     """Bytes to a validated order, group and value."""
     read = FORMAT.reader(Contract())
     assert is_within(LIMITS["read"], lambda: [read(payload) for payload in PAYLOADS])
+
+
+def test_reading_frames_stays_fast() -> None:
+    """The same in the frame of a schema registry, which was asked for its schema once."""
+    read = shelved_reads("avro", ("avro", FORMAT.text)).plain
+    payloads = [bytes(5) + payload for payload in PAYLOADS]
+    assert is_within(LIMITS["framed"], lambda: [read(payload) for payload in payloads])
 
 
 def test_encoding_stays_fast() -> None:
