@@ -16,7 +16,7 @@ from kafka_orders.domain.order import Contract
 from kafka_orders.domain.settings import Settings, env_name
 from kafka_orders.formats.base import Format
 from kafka_orders.formats.choice import kind_of
-from kafka_orders.formats.evolution import Change, changes
+from kafka_orders.formats.evolution import Change, Source, changes
 from kafka_orders.formats.opening import naming_of, own_format, registry_of
 from kafka_orders.formats.registry import SchemaRegistry
 
@@ -54,8 +54,7 @@ def register(settings: Settings, *, output: str) -> None:
     "--against",
     "files",
     multiple=True,
-    type=click.Path(path_type=Path),
-    help="an older schema; without it, all versions in the registry",
+    help="an older schema (.avsc, .json, .proto#Message); without it, all versions in the registry",
 )
 @click.option(
     "--need",
@@ -66,7 +65,7 @@ def register(settings: Settings, *, output: str) -> None:
 )
 @output_option
 @quiet_option
-def check(settings: Settings, *, files: tuple[Path, ...], need: str, output: str, quiet: bool) -> None:
+def check(settings: Settings, *, files: tuple[str, ...], need: str, output: str, quiet: bool) -> None:
     """Say what the orders' schema changes and which consumers that breaks; exit 1 if they are needed.
 
     The schema is that of --schema or --format, as for every role. Nothing is sent or registered.
@@ -75,7 +74,8 @@ def check(settings: Settings, *, files: tuple[Path, ...], need: str, output: str
     registry = None if files else _registry(settings)
     older = _in_files(files, own) if registry is None else _in_registry(registry, _subject(settings, own), own)
     needed = [name for name in (settings.value_field, settings.group_by) if name]
-    found = [(name, one) for name, text in older for one in changes(own.kind, text, own.text, needed)]
+    newer = Source(own.text, folder=getattr(own, "folder", None), record=own.name)
+    found = [(name, one) for name, source in older for one in changes(own.kind, source, newer, needed)]
     emit([_row(name, one) for name, one in found], output)
     backward, forward = (
         not any(one.new_reads_old for _, one in found),
@@ -106,20 +106,24 @@ def _registry(settings: Settings) -> SchemaRegistry:
     return registry
 
 
-def _in_registry(registry: SchemaRegistry, subject: str, own: Format) -> list[tuple[str, str]]:
-    """Return names and texts of all versions of a subject."""
+def _in_registry(registry: SchemaRegistry, subject: str, own: Format) -> list[tuple[str, Source]]:
+    """Return names and schemas of all versions of a subject."""
     found = registry.versions(subject)
     if others := {one.kind for _, one in found} - {own.kind}:
         raise SettingsError(f"{subject} has schemas for {', '.join(others)}, and orders are {own.kind}")
-    return [(f"version {number}", one.text) for number, one in found]
+    return [(f"version {number}", Source(one.text, one.imports)) for number, one in found]
 
 
-def _in_files(files: tuple[Path, ...], own: Format) -> list[tuple[str, str]]:
-    """Return names and texts of schema files."""
-    texts = [(file.name, _read(file)) for file in files]
-    if strange := [name for name, text in texts if kind_of(name, text) != own.kind]:
+def _in_files(files: tuple[str, ...], own: Format) -> list[tuple[str, Source]]:
+    """Return names and schemas of files; behind a .proto file's name its message may stand."""
+    parted = [file.partition("#") for file in files]
+    sources = [
+        (Path(name), Source(_read(Path(name)), {}, Path(name).absolute().parent, message))
+        for name, _, message in parted
+    ]
+    if strange := [file.name for file, one in sources if kind_of(file.name, one.text) != own.kind]:
         raise SettingsError(f"{', '.join(strange)} is no schema for {own.kind}; name the new one with --schema")
-    return texts
+    return [(file.name, one) for file, one in sources]
 
 
 def _read(file: Path) -> str:

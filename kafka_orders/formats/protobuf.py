@@ -71,6 +71,8 @@ class ProtobufFormat:
         except UnicodeDecodeError:
             raise SettingsError("the Protobuf schema is not UTF-8 text") from None
         refuse_large_schema(self.text)
+        #: Where its imports are.
+        self.folder = folder
         files = files_of(self.text, folder=folder)
         descriptor = message_in(files, message)
         #: Full name of the message, and its place in the file: what the wire format's message indexes tell.
@@ -143,8 +145,11 @@ def message_in(files: FileDescriptorSet, name: str = "") -> Descriptor:
         SettingsError: there is none.
     """
     pool = DescriptorPool()
-    for file in files.file:
-        pool.Add(file)
+    try:
+        for file in files.file:
+            pool.Add(file)
+    except TypeError as error:
+        raise SettingsError(f"the Protobuf schema cannot be used: {error}") from error
     last = files.file[-1]
     wanted = name or (last.message_type[0].name if last.message_type else "")
     for full in (wanted, f"{last.package}.{wanted}"):

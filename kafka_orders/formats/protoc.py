@@ -48,8 +48,19 @@ def file_of(text: str, imports: Mapping[str, str] | None = None) -> FileDescript
     return files_of(text, imports).file[-1]
 
 
+def registered_files(text: str, imports: Mapping[str, str], folder: Path | None = None) -> FileDescriptorSet:
+    """Return the files of a text as registries have it, its own last; see :func:`files_of`.
+
+    Raises:
+        SettingsError: it cannot be compiled.
+    """
+    if (coded := _coded(text)) is None:
+        return files_of(text, imports, folder)
+    return FileDescriptorSet(file=[*(registered_file(one, imports) for one in imports.values()), coded])
+
+
 def registered_file(text: str, imports: Mapping[str, str]) -> FileDescriptorProto:
-    """Return the file of a text as registries have it.
+    """Return the file of a text as registries have it, alone.
 
     Raises:
         SettingsError: it cannot be compiled.

@@ -15,7 +15,7 @@ from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.order import Contract
 from kafka_orders.formats.base import KINDS
 from kafka_orders.formats.choice import contract_format, make_format
-from kafka_orders.formats.evolution import changes
+from kafka_orders.formats.evolution import Source, changes
 from kafka_orders.pipeline.produce import random_orders
 from tests.unit.test_own_schemas import SALES
 
@@ -118,7 +118,7 @@ def test_a_change_changes_something_and_is_judged_as_schema_check_does(change, k
     old, new = contract_format(kind).text, change.text(kind)
     assert new != old
     needed = ("price", change.group_by)
-    told = changes(kind, old, new, needed)
+    told = changes(kind, Source(old), Source(new), needed)
     passes = not any(one.new_reads_old for one in told), not any(one.old_reads_new for one in told)
     way = "avro, framed" if kind == "avro" else kind
     for direction, lets in zip(evolving.DIRECTIONS, passes, strict=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -18,13 +20,13 @@ from hypothesis import strategies as st
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.formats.base import Kind
 from kafka_orders.formats.choice import contract_format
-from kafka_orders.formats.evolution import changes
+from kafka_orders.formats.evolution import Source, changes
 from kafka_orders.formats.protobuf import message_in
 from kafka_orders.formats.protoc import files_of
 
 
 def verdict(kind: Kind, old: str, new: str, needed=()) -> tuple[bool, bool]:
-    found = changes(kind, old, new, needed)
+    found = changes(kind, Source(old), Source(new), needed)
     return not any(one.new_reads_old for one in found), not any(one.old_reads_new for one in found)
 
 
@@ -283,13 +285,50 @@ def edited(kind: Kind, old: str, new: str) -> str:
 ])  # fmt: skip
 def test_changes_are_told_in_words(kind: Kind, old: str, new: str, told: list[tuple[str, ...]]) -> None:
     """Where, what, and why whom."""
-    found = changes(kind, ORDER[kind], edited(kind, old, new), ("product", "price"))
+    found = changes(kind, Source(ORDER[kind]), Source(edited(kind, old, new)), ("product", "price"))
     assert [(one.where, one.what, one.new_reads_old, one.old_reads_new) for one in found] == told
 
 
 @pytest.mark.parametrize("kind", ["avro", "json", "protobuf"])
 def test_the_same_schema_changes_nothing(kind: Kind) -> None:
     """And what is no schema is said."""
-    assert changes(kind, ORDER[kind], ORDER[kind]) == []
+    assert changes(kind, Source(ORDER[kind]), Source(ORDER[kind])) == []
     with pytest.raises(SettingsError):
-        changes(kind, ORDER[kind], "{")
+        changes(kind, Source(ORDER[kind]), Source("{"))
+
+
+SHOP = (
+    'syntax = "proto3"; package p; import "sum.proto"; message Other { int32 a = 1; }'
+    " message Sale { optional p.Sum total = 1; }"
+)
+SUM = 'syntax = "proto3"; package p; message Sum { optional %s amount = 1; }'
+
+
+@pytest.mark.parametrize("way", ["folder", "imports", "coded"])
+def test_the_message_meant_is_compared_with_what_it_imports(tmp_path: Path, way: str) -> None:
+    """From files, from a registry with references, and in base64 as Confluent's Python client registers it."""
+    sums = [SUM % kind for kind in ("double", "string")]
+    for number, text in enumerate(sums):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "sum.proto").write_text(text)
+    old, new = (
+        Source(SHOP, folder=tmp_path / str(number), record="p.Sale")
+        if way == "folder" or number
+        else Source(SHOP, {"sum.proto": text})
+        for number, text in enumerate(sums)
+    )
+    if way == "coded":
+        files = files_of(old.text, old.imports).file
+        coded = [b64encode(one.SerializeToString()).decode() for one in files]
+        old = Source(coded[1], {"sum.proto": coded[0]})
+    told = [(one.where, one.what) for one in changes("protobuf", old, new)]
+    assert told == [("total.amount", "double becomes string")]
+
+
+def test_an_avro_schema_of_several_subjects_is_compared_as_a_whole() -> None:
+    """As a registry keeps them: types by name, their texts apart."""
+    shop = {"type": "record", "name": "Sale", "fields": [{"name": "line", "type": "Line"}]}
+    line = {"type": "record", "name": "Line", "fields": [{"name": "count", "type": "int"}]}
+    wider = json.dumps(line).replace("int", "long")
+    old, new = (Source(json.dumps(shop), {"Line": text}) for text in (json.dumps(line), wider))
+    assert [(one.where, one.what) for one in changes("avro", old, new)] == [("line.count", "int becomes long")]

@@ -3,6 +3,6 @@
 Each format is judged by its own rules, as orders are really read here (``tests/unit/test_evolution.py`` does).
 """
 
-from kafka_orders.formats.evolution.change import Change, changes
+from kafka_orders.formats.evolution.change import Change, Source, changes
 
-__all__ = ["Change", "changes"]
+__all__ = ["Change", "Source", "changes"]

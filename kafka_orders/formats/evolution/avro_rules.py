@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from kafka_orders.formats.avro import AvroFormat
-from kafka_orders.formats.evolution.change import Change, below, read_json
+from kafka_orders.formats.avro import AvroFormat, whole
+from kafka_orders.formats.evolution.change import Change, Source, below, read_json
 
 _PROMOTED = {
     "int": {"long", "float", "double"}, "long": {"float", "double"}, "float": {"double"}, "string": {"bytes"},
@@ -20,9 +20,9 @@ _LOGICAL = ("logicalType", "precision", "scale")
 Types = dict[str, Any]
 
 
-def changes(old: str, new: str, _needed: Collection[str] = ()) -> list[Change]:
+def changes(old: Source, new: Source, _needed: Collection[str] = ()) -> list[Change]:
     """Return what differs; a field without default cannot be missing, so ``needed`` decides nothing here."""
-    texts = [read_json(text) for text in (old, new)]
+    texts = [read_json(whole(one.text, one.imports) if one.imports else one.text) for one in (old, new)]
     for one in texts:
         AvroFormat(one)  # which says what is wrong
     before, after = texts

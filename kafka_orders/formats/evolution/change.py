@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.formats.base import Kind, refuse_large_schema
@@ -26,20 +27,32 @@ class Change:
     old_reads_new: str = ""
 
 
-def changes(kind: Kind, old: str, new: str, needed: Collection[str] = ()) -> list[Change]:
+class Source(NamedTuple):
+    """A schema's text, and what it does not say itself: texts of others by the names it has for them.
+
+    ``folder`` is where else a .proto file's imports are, ``record`` which message is meant (default: the first).
+    """
+
+    text: str
+    imports: Mapping[str, str] = {}
+    folder: Path | None = None
+    record: str = ""
+
+
+def changes(kind: Kind, old: Source, new: Source, needed: Collection[str] = ()) -> list[Change]:
     """Return what differs between two schemas; nothing where orders are written and read alike.
 
     Args:
         kind: of both.
-        old: the text of the one that orders were written by so far.
-        new: the text of the other.
+        old: the one that orders were written by so far.
+        new: the other.
         needed: fields that an order is not counted without.
 
     Raises:
         SettingsError: one of them is no schema of the kind.
     """
-    for text in (old, new):
-        refuse_large_schema(text)
+    for one in (old, new):
+        refuse_large_schema(one.text)
     found: Callable[..., list[Change]] = import_module(f"kafka_orders.formats.evolution.{kind}_rules").changes
     return found(old, new, needed)
 

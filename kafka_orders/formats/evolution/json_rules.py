@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from math import inf
 from typing import Any
 
-from kafka_orders.formats.evolution.change import Change, below, read_json
+from kafka_orders.formats.evolution.change import Change, Source, below, read_json
 from kafka_orders.formats.json_schema import JsonFormat
 
 #: Keywords that say nothing about what is valid.
@@ -38,11 +38,11 @@ _JUDGED = {
 _OBJECT = {"properties", "required", "additionalProperties"}
 
 
-def changes(old: str, new: str, needed: Collection[str] = ()) -> list[Change]:
+def changes(old: Source, new: Source, needed: Collection[str] = ()) -> list[Change]:
     """Return what differs."""
-    for text in (old, new):
-        JsonFormat(text)  # which says what is wrong
-    return list(_compare(read_json(old), read_json(new), "", frozenset(needed)))
+    for one in (old, new):
+        JsonFormat(one.text)  # which says what is wrong
+    return list(_compare(read_json(old.text), read_json(new.text), "", frozenset(needed)))
 
 
 def _compare(old: Any, new: Any, path: str, needed: frozenset[str]) -> Iterator[Change]:

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from kafka_orders.formats.evolution.change import Change, below
+from kafka_orders.domain.errors import SettingsError
+from kafka_orders.formats.evolution.change import Change, Source, below
 from kafka_orders.formats.protobuf import message_in
-from kafka_orders.formats.protoc import files_of
+from kafka_orders.formats.protoc import registered_files
 
 _F = FieldDescriptor
 #: Types that are written alike, the narrower before the wider: a reader of a wider one misses nothing.
@@ -24,14 +25,22 @@ _NAMES = {
 _DEPTH = 8
 
 
-def changes(old: str, new: str, needed: Collection[str] = ()) -> list[Change]:
+def changes(old: Source, new: Source, needed: Collection[str] = ()) -> list[Change]:
     """Return what differs; a field that is needed must be there, though Protobuf reads without it."""
-    before, after = (message_in(files_of(text)) for text in (old, new))
+    after = _message(new, new.record)
+    try:
+        before = _message(old, old.record or after.full_name)
+    except SettingsError:
+        before = _message(old, "")  # it had another name
     found = list(_compare(before, after, "", frozenset(needed), _DEPTH))
     if before.full_name != after.full_name:
         why = "with a registry, a message of another name is refused"
         found.insert(0, Change("the message", f"{before.full_name} is now called {after.full_name}", why, why))
     return found
+
+
+def _message(source: Source, name: str) -> Descriptor:
+    return message_in(registered_files(source.text, source.imports, source.folder), name)
 
 
 def _compare(old: Descriptor, new: Descriptor, path: str, needed: frozenset[str], depth: int) -> Iterator[Change]:
