@@ -91,7 +91,7 @@ faults: $(VENV)/dev  ## the fault campaign: 1,000 kills, 1,000,000 orders, about
 long: $(VENV)/dev programs  ## 1,000,000 dead letters, a page open for an hour, each decoder fuzzed for 10 minutes; prints figures
 	CI=true KAFKA_ORDERS_TEST_LETTERS=1000000 $(RUN) -m pytest -s tests/integration/test_dlq_scale.py
 	CI=true KAFKA_ORDERS_TEST_PAGE_MINUTES=60 $(RUN) -m pytest -s tests/acceptance/test_page_cost.py
-	$(RUN) -m tests.fuzz all --seconds 600
+	$(RUN) -m tests.fuzz all --seconds 600 --page docs/fuzzing.md
 
 mutants: $(VENV)/dev  ## each defence taken away: a fault scenario has to notice
 	$(RUN) -m tests.faults.mutate

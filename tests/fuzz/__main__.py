@@ -22,6 +22,8 @@ from typing import Any
 
 import psutil
 
+from tests.fuzz.page import page
+
 #: The longest that one record may take, in seconds; and the most bytes it may have here.
 SLOW_SECONDS, LONGEST = 0.1, 1 << 16
 #: Address space of a process, in bytes; what it may grow by after the first third of its time, in MiB.
@@ -91,15 +93,15 @@ def inside(name: str, seconds: float, seed: int) -> None:
 
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with atheris.instrument_imports(include=["kafka_orders.formats", "kafka_orders.domain"]):
-        from tests.fuzz.targets import TARGETS, typed
+        from tests.fuzz.targets import EVERY, typed
     folder, corpus = FOUND / name, FOUND / name / "corpus"
     corpus.mkdir()
-    for at, payload in enumerate(TARGETS[name].seeds):
+    for at, payload in enumerate(EVERY[name].seeds):
         (corpus / str(at)).write_bytes(payload)
     told = (f"-seed={seed}", f"-max_len={LONGEST}", "-len_control=20", "-rss_limit_mb=0", "-timeout=10")
     atheris.Setup(
         [sys.argv[0], str(corpus), *told, f"-artifact_prefix={folder}/native-", "-verbosity=0"],
-        Watch(TARGETS[name], typed, folder, seconds),
+        Watch(EVERY[name], typed, folder, seconds),
     )
     atheris.Fuzz()
 
@@ -126,6 +128,8 @@ def fuzz(name: str, seconds: float, seed: int) -> bool:
         f"{name:18} {told['runs']:>10,} runs {told['runs'] / seconds:>7,.0f}/s {told['crashes']:>6} crashes in"
         f" {len(crashes)} places {len(slow):>3} slow   RSS {told['third']} -> {told['end']} MiB", flush=True,
     )  # fmt: skip
+    told |= {"slow": len(slow), "seconds": seconds, "seed": seed}
+    (folder / "figures.json").write_text(json.dumps(told))
     grown = [f"grew by {told['end'] - told['third']} MiB"] if told["end"] - told["third"] >= GROWTH else []
     for one in (*crashes, *slow, *grown):
         print(f"    {one}", flush=True)
@@ -134,12 +138,12 @@ def fuzz(name: str, seconds: float, seed: int) -> bool:
 
 def _seconds(name: str, file: Path) -> float:
     """Return what an input really takes, without instruments."""
-    from tests.fuzz.targets import TARGETS
+    from tests.fuzz.targets import EVERY
 
-    TARGETS[name].warm()
+    EVERY[name].warm()
     began = _processor()
     with suppress(Exception):  # which one it is, was looked at before
-        TARGETS[name].read(file.read_bytes())
+        EVERY[name].read(file.read_bytes())
     return _processor() - began
 
 
@@ -149,6 +153,7 @@ def main() -> None:
     parser.add_argument("target")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--page", type=Path, help="write the figures of the last run of each into this file")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     told = parser.parse_args()
     if find_spec("atheris") is None:
@@ -156,12 +161,14 @@ def main() -> None:
         return
     if told.inside:
         inside(told.target, told.seconds, told.seed)
-    from tests.fuzz.targets import TARGETS
+    from tests.fuzz.targets import EVERY, TARGETS
 
     names = list(TARGETS) if told.target == "all" else [told.target]
-    if not TARGETS.keys() >= set(names):
-        parser.error(f"no target {told.target}; there are all, {', '.join(TARGETS)}")
+    if not EVERY.keys() >= set(names):
+        parser.error(f"no target {told.target}; there are all, {', '.join(EVERY)}")
     found = [name for name in names if not fuzz(name, told.seconds, told.seed)]
+    if told.page:
+        told.page.write_text(page(FOUND, TARGETS), encoding="utf-8")
     sys.exit(1 if found else 0)
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import gc
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -26,6 +29,7 @@ from kafka_orders.formats.protobuf import ProtobufFormat
 
 # The shelf is for tests/unit/test_codec.py.
 from tests.fuzz.targets import HOSTILE, ORDER, SALE, SALES, TARGETS, Shelf, by_schema, record, shelved, typed  # noqa: F401
+from tests.support.pipeline import ROOT
 
 #: The longest that one record of so many bytes may take, in seconds of the processor; and what it may hold.
 SLOW_SECONDS, LONG, MOST_HELD = 0.1, MOST_BYTES, 100 << 20
@@ -372,3 +376,15 @@ def test_readers_of_the_fuzzed_sale_agree_with_its_writer() -> None:
 def test_a_schema_of_json_that_says_nothing_of_objects_still_reads_them() -> None:
     form = JsonFormat({"properties": {"orderId": {"default": "x"}, "product": {}, "price": {}}})
     assert form.reader(Contract())(b'{"product":"Tea","price":1.5}')[1:] == ("Tea", 1.5)
+
+
+@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is for Linux only")
+def test_atheris_finds_nothing_within_seconds() -> None:
+    """Guided by what the bytes reach, all decoders in one process; ten minutes for each of them in `make long`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", "any", "--seconds", "6", "--seed", str(os.getpid())],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    runs = int(done.stdout.split()[1].replace(",", ""))
+    assert runs > 1000, done.stdout
