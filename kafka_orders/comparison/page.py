@@ -60,7 +60,9 @@ def _sizes_said(about: Mapping[str, Any]) -> str:
     said = (
         "*Value* is the order alone. What tells its format is the header `content-type` of raw JSON and Protobuf"
         " (raw Avro has none), or the frame of a schema registry. Times are multiples of the time with"
-        f" {about['first']}, with their range; reading is to decode and to validate."
+        f" {about['first']}, with their range; reading is to decode and to validate, as the workers of"
+        " kafka-orders do: flat Avro by functions compiled from its schema, JSON by orjson and jsonschema-rs,"
+        " Protobuf by Google's library. Writing JSON includes to read it back, since that is how it is checked."
     )
     if about["batch"]:
         said += (

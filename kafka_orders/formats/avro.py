@@ -77,7 +77,7 @@ class AvroFormat:
             return self
         # What is written goes out as it came in, by the writer's schema.
         other.fields, theirs = self.fields, other._reads
-        cost = other._density.cost + self._density.defaults
+        cost = other._density.read_by(self._density)
         other.decode = lambda payload: self._read(payload, theirs, self._reads, cost)
         other.is_own = False
         return other
@@ -119,6 +119,10 @@ class AvroFormat:
         return stream.getvalue()
 
 
+#: To be counted costs a read as much as so many values.
+_READ = 3
+
+
 class _Ended(io.BytesIO):
     """Bytes that end with an error: fastavro passes over items that are not there, for years if told of 2**61."""
 
@@ -130,15 +134,17 @@ class _Ended(io.BytesIO):
 
 
 class _Counted(_Ended):
-    """Bytes that are read as long as the values made of them are not too many: each read makes so many."""
+    """Bytes that are read as long as the values made of them are not too many: each read ends so many, or none."""
 
     def __init__(self, payload: bytes, cost: float) -> None:
         super().__init__(payload)
-        self._spend, self._cost = Budget().spend, cost
+        self._spend, self._cost = Budget().spend, _READ + cost
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self._spend(self._cost)
-        return super().read(size)
+        held = super().read(size)
+        # A byte that says that its number goes on makes no value yet.
+        self._spend(_READ if size == 1 and held[0] > 127 else self._cost)
+        return held
 
 
 def _parsed(schema: str | bytes | Mapping[str, Any]) -> tuple[Any, Any, Any, Density]:
@@ -146,7 +152,7 @@ def _parsed(schema: str | bytes | Mapping[str, Any]) -> tuple[Any, Any, Any, Den
     refuse_large_schema(schema if isinstance(schema, str) else str(schema))
     plain = json.loads(schema) if isinstance(schema, str | bytes) else dict(schema)
     parsed = fastavro.parse_schema(plain)
-    density = measure(plain)
+    density = measure(parsed)
     return plain, parsed, fastavro.parse_schema(_bounded(plain)), density
 
 

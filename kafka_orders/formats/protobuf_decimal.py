@@ -13,7 +13,7 @@ DECIMALS = {"google.type.Decimal", "google.type.Money", "confluent.type.Decimal"
 #: A decimal of more bytes is no price, and a megabyte of digits takes minutes to convert.
 MOST_DECIMAL_BYTES = 64
 #: As many values does a message cost beside its fields.
-MESSAGE_COST = 4
+MESSAGE_COST = 6
 
 
 def decimal_of(message: Any, budget: Budget) -> Decimal:
