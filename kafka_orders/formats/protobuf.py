@@ -203,8 +203,8 @@ def plain(message: Message, budget: Budget | None = None) -> Record:
     Raises:
         DecodeError: it has more values than ``budget`` allows.
     """
-    plan, budget = _plan(message.DESCRIPTOR), budget or Budget()
-    budget.spend(MESSAGE_COST + len(plan) / 3)  # to ask whether a field is set is cheap
+    (cost, plan), budget = _plan(message.DESCRIPTOR), budget or Budget()
+    budget.spend(cost)
     return {
         name: told(getattr(message, name), budget)
         for name, is_sure, told in plan
@@ -213,9 +213,11 @@ def plain(message: Message, budget: Budget | None = None) -> Record:
 
 
 @lru_cache(1024)  # a small order may hold messages by the thousand, and descriptors are slow to ask
-def _plan(descriptor: Descriptor) -> list[tuple[str, bool, _Tell]]:
-    """Return name of each field, whether it is told even where it is not set, and how."""
-    return [
+def _plan(descriptor: Descriptor) -> tuple[float, list[tuple[str, bool, _Tell]]]:
+    """Return what a message costs; name of each field, whether it is told even where it is not set, and how."""
+    # To ask whether a field is set is cheap, to look into a list that is empty is not.
+    cost = MESSAGE_COST + sum(3 if one.is_repeated else 1 / 3 for one in descriptor.fields)
+    return cost, [
         (one.name, one.is_repeated or not one.has_presence or one.has_default_value, _telling(one))
         for one in descriptor.fields
     ]
