@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -37,7 +38,11 @@ _PATH = click.Path(path_type=Path, dir_okay=False)
 @click.option("--seed", type=int, default=1, show_default=True, help="of the random orders")
 @click.option("--rounds", type=click.IntRange(1), default=9, show_default=True, help="how often each is timed")
 @click.option(
-    "--batch", type=click.IntRange(1), default=1_000, show_default=True, help="orders that are sent at once"
+    "--batch",
+    type=click.IntRange(1, 1_000_000),
+    default=1_000,
+    show_default=True,
+    help="orders that are sent at once",
 )
 @click.option("--no-stored", is_flag=True, help="start no Kafka: leave out what orders take on its disk")
 @click.option("--chart", type=_PATH, help="file for a picture, .svg or .png")
@@ -54,7 +59,7 @@ def compare_command(
     Of the order in all formats, or of your own schemas (--schema a.avsc,b.proto) with a sample of your orders.
     Nothing is sent to your broker. All figures come from the run: times are ratios within it.
     """
-    _check_files(chart, page, force=force)
+    _check_files(chart, page, [sample, *map(Path, settings.schema.split(","))], force=force)
     formats = all_formats(settings)
     if settings.schema and sample is None:
         raise SettingsError(
@@ -97,7 +102,7 @@ def _sample(file: Path) -> list[Mapping[str, Any]]:
         SettingsError: it cannot be read, is empty, or holds something else than JSON objects.
     """
     try:
-        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
         found = [json.loads(line) for line in lines]
     except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"--sample {file} cannot be read: {error}") from error
@@ -106,8 +111,11 @@ def _sample(file: Path) -> list[Mapping[str, Any]]:
     return found
 
 
-def _check_files(chart: Path | None, page: Path | None, *, force: bool) -> None:
+def _check_files(chart: Path | None, page: Path | None, read: Iterable[Path | None], *, force: bool) -> None:
     """Refuse what could not be written in the end, before anything is measured."""
+    taken = [file.resolve() for file in (chart, page, *read) if file]
+    if twice := next((file for file in (chart, page) if file and taken.count(file.resolve()) > 1), None):
+        raise SettingsError(f"{twice} is named twice: as what is written, and as something else")
     if chart:
         if chart.suffix not in ENDINGS:
             raise SettingsError(f"--chart {chart} has to end with {' or '.join(ENDINGS)}")
@@ -122,7 +130,7 @@ def _check_files(chart: Path | None, page: Path | None, *, force: bool) -> None:
 def _address(chart: Path | None, page: Path) -> str:
     if chart is None:
         return ""
-    return chart.name if chart.parent == page.parent else chart.absolute().as_uri()
+    return Path(os.path.relpath(chart, page.parent)).as_posix()
 
 
 def _write(file: Path, text: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from math import isfinite
 from typing import Any, NamedTuple
 
 from kafka_orders.comparison.ways import Way
 from kafka_orders.domain.errors import DecodeError, InvalidOrderError
-from kafka_orders.domain.order import Contract
+from kafka_orders.domain.order import Contract, field_of
 
 Change = Mapping[str, Any]
 #: Orders whose every byte is damaged once.
@@ -32,17 +34,25 @@ class Noticed(NamedTuple):
 def orders(contract: Contract, order: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield what is wrong with an order, and the order."""
     value, group, known = contract.value_field, contract.group_by, contract.id_field
+    sound = field_of(order, value)
     yield f"no {value}", _with(order, value)
     yield f"{value} is null", _with(order, value, None)
     yield f"{value} is a word", _with(order, value, "cheap")
-    yield f"{value} is -1", _with(order, value, -1.0)
-    yield f"{value} is NaN", _with(order, value, float("nan"))
-    yield f"{value} is 1e300", _with(order, value, 1e300)
+    yield f"{value} is -1", _with(order, value, _like(sound, -1.0))
+    yield f"{value} is NaN", _with(order, value, _like(sound, float("nan")))
+    yield f"{value} is 1e300", _with(order, value, _like(sound, 1e300))
     yield f"no {group}", _with(order, group)
     yield f"{group} is the number 5", _with(order, group, 5)
     if known:
         yield f"{known} is empty", _with(order, known, "")
     yield "a field that the schema does not know", {**order, "colour": "red"}
+
+
+def _like(value: Any, number: float) -> Any:
+    """Return a number as a value of this kind spells it: the number is what is wrong, not its kind."""
+    if isinstance(value, Decimal | str):
+        return type(value)(str(number))
+    return int(number) if isinstance(value, int) and isfinite(number) else number
 
 
 def _with(order: Mapping[str, Any], path: str, *value: Any) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kafka_orders.comparison.ways import Way
 from kafka_orders.domain.errors import BrokerError
+from kafka_orders.domain.order import field_text
 from kafka_orders.local import Cluster, ClusterStatus
 from kafka_orders.log.admin import Admin
 from kafka_orders.log.clients import Connection
@@ -78,8 +79,8 @@ def _send(connection: Connection, topic: str, way: Way) -> None:
 def _records(way: Way) -> Iterable[tuple[bytes | None, bytes]]:
     name = way.contract.id_field
     for order in way.orders:
-        key = order.get(name) if name else None
-        yield None if key is None else str(key).encode(), way.encode(order)
+        key = field_text(order, name) if name else None
+        yield None if key is None else key.encode(), way.encode(order)
 
 
 def _size(folder: Path, topic: str) -> int:

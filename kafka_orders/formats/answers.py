@@ -41,8 +41,11 @@ def bound(client: Any, seconds: float) -> None:
             self._stream.close()
 
     def bounded(response: Any) -> None:
+        if response.headers.get("content-encoding", "identity") != "identity":  # a little of it may be very long
+            raise library.ReadError("a compressed answer, which was not asked for")
         response.stream = Bounded(response.stream)
 
+    session.headers["accept-encoding"] = "identity"
     session.event_hooks = {"response": [bounded]}
 
 

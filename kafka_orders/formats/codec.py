@@ -8,6 +8,7 @@ nothing is in the pipeline's own format, raw.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from kafka_orders.domain import headers
@@ -31,6 +32,8 @@ _CALLED: Mapping[str, Kind] = {
 }  # fmt: skip
 #: Readers that are kept; they are made again when they are needed.
 _MOST_READERS = 2000
+#: No more of a content type is looked at, in bytes.
+_LONGEST_TYPE = 200
 #: A content type that says nothing.
 _SAYS_NOTHING = ("", "application/octet-stream")
 
@@ -165,10 +168,13 @@ class Codec:
             DecodeError: it tells a format or a schema that this pipeline does not read.
             OutageError: what knows the schema is away.
         """
+        said: bytes | None = None
         for name, value in held:
             if name == headers.SCHEMA_ID and self._frames is not None:
                 return self._frames.told(value or b"")
-        kind = next((_kind(value) for name, value in held if name == headers.CONTENT_TYPE), None)
+            if name == headers.CONTENT_TYPE and said is None:
+                said = value or b""
+        kind = None if said is None else _kind(said[:_LONGEST_TYPE])
         # Neither JSON nor Protobuf begins with a zero byte; raw Avro may, so there the header is believed.
         if self._frames is not None and payload[:1] == FRAME and kind != "avro":
             return self._frames.form(payload)
@@ -223,13 +229,14 @@ class Codec:
         return self._raw.get(kind) or self._raw.setdefault(kind, Form.raw(self.of_kind(kind)))
 
 
-def _kind(value: bytes | None) -> Kind | None:
+@lru_cache(256)  # each record has one, and all the same
+def _kind(value: bytes) -> Kind | None:
     """Return the format that a content type names; None where it says nothing.
 
     Raises:
         DecodeError: it is of none that is read here.
     """
-    told = (value or b"").decode(errors="replace").partition(";")[0].strip().lower()
+    told = value.decode(errors="replace").partition(";")[0].strip().lower()
     kind = _CALLED.get(told) or _CALLED.get("application/" + told.rpartition("+")[2])
     if kind is None and told not in _SAYS_NOTHING:
         raise DecodeError(f"content-type {told:.80}: orders are read as {', '.join(CONTENT_TYPES.values())}")

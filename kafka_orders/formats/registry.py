@@ -115,19 +115,18 @@ class SchemaRegistry:
         """
         name = f"schema {guid}"
 
-        def found() -> Registered:
-            schema = self._client.get_schema_by_guid(guid)
-            held = frozenset(one for one in subjects if self._holds(one, schema))
-            return self._told(schema, held, name)
+        def found(schema: Schema) -> Registered:
+            return self._told(schema, frozenset(one for one in subjects if self._holds(one, schema)), name)
 
         try:
-            return self._ask(found, name)
+            schema = self._ask(lambda: self._client.get_schema_by_guid(guid), name)
         except AwayError as away:
             if away.code not in _NO_PATH:
                 raise
             # Older registries have no such path: where they answer otherwise, this one id is what is wrong.
             self._ask(lambda: names_of(self._client.get_subjects()), "subjects")
             raise NotFoundError(f"{name}: the schema registry knows no global ids") from None
+        return self._ask(lambda: found(schema), name)
 
     def id_of(self, subject: str, kind: Kind, text: str) -> int:
         """Return the id of a schema under a subject, having registered it where that is missing.
@@ -160,7 +159,10 @@ class SchemaRegistry:
         Raises:
             OutageError: the registry does not answer.
         """
-        return self._holds(subject, self._schema(kind, text))
+        try:
+            return self._holds(subject, self._schema(kind, text), may_refuse=True)
+        except RefusedError:  # it is no schema there at all
+            return False
 
     def versions(self, subject: str) -> list[tuple[int, Registered]]:
         """Return number and schema of each version of a subject; none where it does not exist.
@@ -196,9 +198,9 @@ class SchemaRegistry:
         except RefusedError:  # it is no schema there at all
             return False
 
-    def _holds(self, subject: str, schema: Schema) -> bool:
+    def _holds(self, subject: str, schema: Schema, *, may_refuse: bool = False) -> bool:
         try:
-            self._ask(lambda: self._looked_up(subject, schema), subject)
+            self._ask(lambda: self._looked_up(subject, schema), subject, may_refuse=may_refuse)
         except NotFoundError:
             return False
         return True

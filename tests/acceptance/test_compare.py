@@ -49,6 +49,8 @@ def test_the_formats_are_compared_on_a_brokers_disk(line: Pipeline, tmp_path: Pa
     assert f"{rows['avro']['stored zstd']:.1f}" in page.read_text(encoding="utf-8")
     assert f"![bytes and time per order of each format]({chart.name})" in page.read_text(encoding="utf-8")
     assert chart.read_text(encoding="utf-8").startswith("<?xml")
+    both = line.run("schema", "compare", "--page", str(chart), "--chart", str(chart), "--force")
+    assert (both.returncode, "named twice" in both.stderr) == (2, True)
     again = line.run("schema", "compare", "--page", str(page))
     assert (again.returncode, "--force replaces it" in again.stderr) == (2, True)
 
@@ -63,7 +65,8 @@ def test_own_schemas_are_compared_with_a_sample(line: Pipeline, tmp_path: Path) 
     without = line.run("schema", "compare", "--no-stored", *fields)
     assert (without.returncode, "--sample" in without.stderr) == (2, True)
     sample = tmp_path / "sales.jsonl"
-    sample.write_text("\n".join(json.dumps({**SALE, "ref": str(number)}) for number in range(20)))
+    rows = [json.dumps({**SALE, "ref": f"{number}\u2028"}, ensure_ascii=False) for number in range(20)]
+    sample.write_text("\n".join(rows), encoding="utf-8-sig")
     done = line.run("schema", "compare", "--no-stored", "--rounds", "1", "--sample", str(sample), *fields)
     assert done.returncode == 0, done.stderr
     for said in ("protobuf, framed", "no shop.city", "counted wrong"):

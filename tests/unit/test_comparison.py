@@ -57,6 +57,21 @@ def test_own_schemas_are_compared_with_exact_prices() -> None:
     assert {what for what, _ in spoilt.orders(made[0].contract, order)} >= {"total.amount is null", "no shop.city"}
 
 
+def test_wrong_decimals_are_wrong_as_numbers_not_as_floats() -> None:
+    """A negative price that is a decimal is written, and dies when it is validated."""
+    rows = [
+        {"ref": "a", "shop": {"city": "Bern"}},
+        {"ref": "b", "shop": {"city": "Bern"}, "total": {"amount": 4}},
+        {"ref": "c", "shop": {"city": "Bern"}, "total": {"amount": 4.5}},
+    ]
+    schema = make_format("avro", SALES["avro"])
+    contract = Contract.of(schema.fields, "ref", "total.amount", "shop.city")
+    way, framed = ways([schema], rows[1:], lambda _form: contract)
+    assert [framed.read(framed.encode(order))[2] for order in framed.orders] == [4.0, 4.5]
+    ends = {what: spoilt.written(way, order).stage for what, order in spoilt.orders(contract, way.orders[0])}
+    assert (ends["total.amount is -1"], ends["total.amount is a word"]) == ("validate", "write")
+
+
 def test_an_order_that_is_none_is_told_by_its_number() -> None:
     """And by the format that does not take it."""
     with pytest.raises(SettingsError, match=r"order 2 of the sample, as avro: .*product"):

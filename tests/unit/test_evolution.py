@@ -332,3 +332,47 @@ def test_an_avro_schema_of_several_subjects_is_compared_as_a_whole() -> None:
     wider = json.dumps(line).replace("int", "long")
     old, new = (Source(json.dumps(shop), {"Line": text}) for text in (json.dumps(line), wider))
     assert [(one.where, one.what) for one in changes("avro", old, new)] == [("line.count", "int becomes long")]
+
+
+def proto(
+    price: str = "optional float price = 3;", product: str = "string", more: str = "", syntax: str = "3"
+) -> str:
+    return (
+        f'syntax = "proto{syntax}"; package google.type; message Order {{ optional string orderId = 1;'
+        f" optional {product} product = 2; {price} }} message Decimal {{ optional string value = 1; }}"
+        f" message Money {{ optional int64 units = 2; optional int32 nanos = 3; }} {more}"
+    )
+
+
+def of_properties(**more: Any) -> str:
+    described = {"orderId": {}, "product": {"type": "string"}, "price": {"type": "number"}, **more.pop("also", {})}
+    return json.dumps({"type": "object", "required": ["product"], "properties": described, **more})
+
+
+ONE, ENUM = "enum E { TEA = 0; }", "enum E { %s = 0; %s = 1; }"
+
+
+@pytest.mark.parametrize(("kind", "old", "new", "reads"), [
+    ("protobuf", proto(product="E", more=ENUM % ("TEA", "COFFEE")),
+     proto(product="E", more=ENUM % ("COFFEE", "TEA")), (False, False)),
+    ("protobuf", proto(product="E", more=ONE), proto(product="E", more=ENUM % ("TEA", "COFFEE")),
+     (True, False)),
+    ("protobuf", proto("Decimal price = 3;"), proto("Money price = 3;"), (False, False)),
+    ("protobuf", proto(), proto("float price = 3;"), (False, False)),
+    ("protobuf", *(proto(f"optional float price = 3 [default = {at}];", syntax="2") for at in (1, 2)),
+     (False, False)),
+    ("protobuf", proto(), proto(product="bytes"), (False, False)),
+    ("protobuf", proto(product="E", more=ONE), proto(product="int32"), (False, False)),
+    ("protobuf", proto("optional float price = 3; optional float net = 5;"), proto("optional float net = 3;"),
+     (False, False)),
+    ("json", *(of_properties(also={"price": {"$ref": "#/$defs/P"}}, **{"$defs": {"P": {"type": kind}}})
+               for kind in ("number", "string")), (False, False)),
+    ("json", of_properties(additionalProperties={"type": "string"}),
+     of_properties(also={"x": {"type": "number"}}), (True, False)),
+    ("json", of_properties(also={"x": {"type": "number"}}),
+     of_properties(additionalProperties={"type": "string"}), (False, True)),
+    ("json", *(of_properties(also={"price": {"type": "number", "default": at}}) for at in (1, 2)), (False, False)),
+])  # fmt: skip
+def test_what_would_be_counted_otherwise_is_no_harmless_change(kind, old, new, reads) -> None:
+    """Each was read, and counted for another product or price, or was dead, after `schema check` had said yes."""
+    assert verdict(kind, old, new, ("price", "product")) == reads

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
 
 import pytest
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from kafka_orders.domain.errors import DecodeError, OutageError
+from kafka_orders.domain.headers import Headers
 from kafka_orders.formats.answers import MOST_ANSWER_BYTES
 from kafka_orders.formats.base import MOST_SCHEMA_BYTES
 from kafka_orders.formats.choice import contract_format
@@ -195,3 +201,50 @@ def test_a_dangerous_schema_is_the_records_fault(stub: StubRegistry, text: str, 
     known = stub.add(text)
     with pytest.raises(DecodeError, match=why):
         codec(stub).decode(b"\0" + known.to_bytes(4, "big") + b"\2a")
+
+
+@pytest.mark.parametrize(
+    ("code", "body"), [(405, '{"message": "no"}'), (404, "<html>no such route</html>"), (400, "")]
+)
+def test_a_subject_that_cannot_be_asked_for_is_an_outage(stub: StubRegistry, code: int, body: str) -> None:
+    """Where it knows a global id, but something before it lets no POST through."""
+    stub.add(AVRO.text)
+    known, asked = stub.answer, lambda path: (200, json.dumps({"schema": AVRO.text}))
+
+    def answer(method: str, path: str, told: dict[str, Any], login: str | None) -> tuple[int, str]:
+        if path.startswith("/schemas/guids/"):
+            return asked(path)
+        return (code, body) if method == "POST" else known(method, path, told, login)
+
+    stub.answer = answer  # type: ignore[method-assign]
+    codec = Codec(AVRO, registry=(SchemaRegistry(stub.url, PLAIN), Naming("orders")))
+    order = AVRO.encode({"orderId": "1", "product": "Tea", "price": 4.5})
+    headers: Headers = [("__value_schema_id", b"\1" + bytes(16))]
+    with pytest.raises(OutageError):
+        codec.decode(order, headers)
+    stub.answer = lambda *given: asked("") if given[1].startswith("/schemas/guids/") else known(*given)  # type: ignore[method-assign]
+    assert codec.decode(order, headers)["product"] == "Tea"
+
+
+def test_a_compressed_answer_is_none() -> None:
+    """A little of it may be hundreds of megabytes; none is asked for."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.headers["accept-encoding"])
+            body = gzip.compress(b'["orders-value"]')
+            self.send_response(200)
+            for name, value in (("content-encoding", "gzip"), ("content-length", str(len(body)))):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(OutageError, match="compressed"):
+            SchemaRegistry(f"http://127.0.0.1:{server.server_port}", PLAIN).by_id(1)
+        server.shutdown()
+    assert set(asked) == {"identity"}

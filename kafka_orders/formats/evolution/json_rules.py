@@ -35,6 +35,7 @@ _JUDGED = {
     *_EXCLUSIVE,
     *_SIZES,
 }
+_DEFINED = ("definitions", "$defs")
 _OBJECT = {"properties", "required", "additionalProperties"}
 
 
@@ -42,7 +43,12 @@ def changes(old: Source, new: Source, needed: Collection[str] = ()) -> list[Chan
     """Return what differs."""
     for one in (old, new):
         JsonFormat(one.text)  # which says what is wrong
-    return list(_compare(read_json(old.text), read_json(new.text), "", frozenset(needed)))
+    before, after = read_json(old.text), read_json(new.text)
+    found = list(_compare(before, after, "", frozenset(needed)))
+    if "$ref" in old.text + new.text and any(before.get(name) != after.get(name) for name in _DEFINED):
+        why = "this cannot be judged: what $ref points at differs"
+        found.append(Change("the order", "its definitions differ", why, why))
+    return found
 
 
 def _compare(old: Any, new: Any, path: str, needed: frozenset[str]) -> Iterator[Change]:
@@ -60,6 +66,12 @@ def _compare(old: Any, new: Any, path: str, needed: frozenset[str]) -> Iterator[
             yield _removed(name, here, old, new, needed)
         else:
             yield from _required(name, here, old, new)
+            if here in needed and _filled(old, name) != _filled(new, name):
+                told, why = (
+                    f"default {_filled(old, name)} becomes {_filled(new, name)}",
+                    "where it is missing, it differs",
+                )
+                yield Change(here, told, why, why)
             yield from _compare(before[name], after[name], here, needed)
     rest, other = (
         {name: one for name, one in _spoken(held).items() if name not in _OBJECT} for held in (old, new)
@@ -77,23 +89,35 @@ def _named(schema: Any) -> dict[str, Any]:
 
 def _added(name: str, here: str, old: Any, new: Any, needed: frozenset[str]) -> Change:
     is_needed = name in new.get("required", ()) or here in needed
-    default = f", default {new['properties'][name]['default']!r}" if _default(new, name) else ""
+    filled = _filled(new, name)
+    default = "" if filled == "none" else f", default {filled}"
     back = "old orders do not have it" if is_needed else ""
-    return Change(here, f"added, {'required' if is_needed else 'not required'}{default}", back, _closed(old, name))
+    return Change(
+        here,
+        f"added, {'required' if is_needed else 'not required'}{default}",
+        back,
+        _closed(old, name, _named(new)[name]),
+    )
 
 
 def _removed(name: str, here: str, old: Any, new: Any, needed: frozenset[str]) -> Change:
     is_needed = name in old.get("required", ()) or here in needed
-    return Change(here, "removed", _closed(new, name), "they require it" if is_needed else "")
+    return Change(here, "removed", _closed(new, name, _named(old)[name]), "they require it" if is_needed else "")
 
 
-def _closed(schema: Any, name: str) -> str:
-    return f"they allow no other properties, such as {name}" if schema.get("additionalProperties") is False else ""
+def _closed(schema: Any, name: str, held: Any) -> str:
+    """Return why a schema does not take a property that it does not name."""
+    others = schema.get("additionalProperties", True)
+    if others is False:
+        return f"they allow no other properties, such as {name}"
+    why = _refused(held, others)
+    return f"as any other property: {why}" if why else ""
 
 
-def _default(schema: Any, name: str) -> bool:
+def _filled(schema: Any, name: str) -> str:
+    """Return what is filled in for a property that is missing; "none" where nothing is."""
     held = schema["properties"].get(name)
-    return isinstance(held, dict) and "default" in held
+    return repr(held["default"]) if isinstance(held, dict) and "default" in held else "none"
 
 
 def _required(name: str, here: str, old: Any, new: Any) -> Iterator[Change]:

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.formats.evolution.change import Change, Source, below
 from kafka_orders.formats.protobuf import message_in
+from kafka_orders.formats.protobuf_decimal import DECIMALS
 from kafka_orders.formats.protoc import registered_files
 
 _F = FieldDescriptor
@@ -55,7 +56,7 @@ def _compare(old: Descriptor, new: Descriptor, path: str, needed: frozenset[str]
             yield _exchanged(was, field, old, new, here) or _renamed(
                 was, field, below(path, was.name), here, needed
             )
-        yield from _retyped(was, field, here)
+        yield from _retyped(was, field, here, is_needed=here in needed)
         if was.message_type and field.message_type and depth:
             yield from _compare(was.message_type, field.message_type, here, needed, depth - 1)
     for number, field in before.items():
@@ -94,21 +95,58 @@ def _exchanged(
     if before is None and after is None:
         return None
     back = f"they have {was.name} there" if before is not None else ""
-    forth = f"they take it for {was.name}" if after is not None else ""
-    return Change(here, f"number {field.number} was that of {was.name}", back, forth)
+    return Change(here, f"number {field.number} was that of {was.name}", back, f"they take it for {was.name}")
 
 
-def _retyped(was: FieldDescriptor, field: FieldDescriptor, here: str) -> Iterator[Change]:
+def _retyped(was: FieldDescriptor, field: FieldDescriptor, here: str, *, is_needed: bool) -> Iterator[Change]:
     if was.is_repeated != field.is_repeated:
         why = "one value is not a list of them"
         yield Change(here, "repeated" if field.is_repeated else "no longer repeated", why, why)
     elif was.type != field.type:
         told = f"{_NAMES[was.type]} becomes {_NAMES[field.type]}"
-        yield Change(here, told, _unreadable(was.type, field.type), _unreadable(field.type, was.type))
-    elif was.is_required != field.is_required:
+        why = "it would be another group" if is_needed and {was.type, field.type} & _OTHERWISE_TOLD else ""
+        yield Change(
+            here, told, _unreadable(was.type, field.type) or why, _unreadable(field.type, was.type) or why
+        )
+    else:
+        yield from _revalued(was, field, here, is_needed=is_needed)
+
+
+#: What one of these is told as differs from what those of its family are told as.
+_OTHERWISE_TOLD = {_F.TYPE_ENUM, _F.TYPE_BYTES}
+
+
+def _revalued(was: FieldDescriptor, field: FieldDescriptor, here: str, *, is_needed: bool) -> Iterator[Change]:
+    """Yield changes of a field whose type is the same."""
+    if was.is_required != field.is_required:
         why = "it may be missing"
         back, forth = (why, "") if field.is_required else ("", why)
         yield Change(here, "now required" if field.is_required else "no longer required", back, forth)
+    elif is_needed and was.has_presence != field.has_presence:
+        why = "where it is missing for one, it is zero for the other"
+        yield Change(here, f"{'now' if field.has_presence else 'no longer'} optional", why, why)
+    if was.default_value != field.default_value and is_needed:
+        why = "where it is missing, it is another value"
+        yield Change(here, f"default {was.default_value!r} becomes {field.default_value!r}", why, why)
+    if was.enum_type:
+        yield from _renumbered(was, field, here, is_needed=is_needed)
+    if was.message_type and was.message_type.full_name != field.message_type.full_name:
+        told = was.message_type.full_name, field.message_type.full_name
+        why = "a number is told otherwise there" if DECIMALS & {*told} else ""
+        yield Change(here, "{} becomes {}".format(*told), why, why)
+
+
+def _renumbered(was: FieldDescriptor, field: FieldDescriptor, here: str, *, is_needed: bool) -> Iterator[Change]:
+    before, after = ({one.number: one.name for one in held.enum_type.values} for held in (was, field))
+    for number in sorted(before.keys() | after.keys()):
+        old, new = before.get(number), after.get(number)
+        if old != new and old and new:
+            yield Change(
+                here, f"{old} is now called {new}", "they are told apart by name", "they are told apart by name"
+            )
+        elif old != new:
+            back, forth = (f"they do not know {name}" if name and is_needed else "" for name in (old, new))
+            yield Change(here, f"{new} added" if new else f"{old} removed", back, forth)
 
 
 def _unreadable(written: int, read: int) -> str:
