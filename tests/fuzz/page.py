@@ -12,11 +12,11 @@ from pathlib import Path
 _ABOUT = """\
 # The last fuzzing
 
-`python -m tests.fuzz all`, for ten minutes each in `make long`: atheris, guided by what each input reaches, on
-every way from bytes to an order, each in a process of its own ([tests/fuzz](../tests/fuzz/targets.py) says what
-each target reads). *Crashes* are errors that are not of the two types that lead to a dead letter, *slow* are records
-that take more than 100 ms of the processor, *memory* is that of the process after a third of its time and at its
-end.
+`python -m tests.fuzz all`, for ten minutes each in `make long`: atheris, guided by what each input reaches,
+on every way from bytes to an order, each in a process of its own ([tests/fuzz](../tests/fuzz/targets.py)
+says what each target reads). *Crashes* are errors that are not of the two types that lead to a dead letter,
+*slow* are records that take more than 100 ms of the processor, *memory* is that of the process after a
+third of its time and at its end.
 """
 
 
