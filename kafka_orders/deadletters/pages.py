@@ -73,7 +73,7 @@ def _take(found: Mapping[Slot, list[Letter]], taken: list[Letter]) -> bool:
     """Take the newest off the ends of the partitions' lists; False: there is none."""
     if not (held := [one for one in found.values() if one]):
         return False
-    taken.append(max(held, key=lambda one: one[-1].failed_at_ms).pop())
+    taken.append(max(held, key=lambda one: one[-1].timestamp_ms).pop())
     return True
 
 

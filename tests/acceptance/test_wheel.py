@@ -183,6 +183,7 @@ def test_the_metadata_is_complete(dist: Dist) -> None:
         "registry",
         "metrics",
         "traces",
+        "chart",
         "dashboard",
     }
     assert dist.read("entry_points.txt") == "[console_scripts]\nkafka-orders = kafka_orders.cli:main\n"
