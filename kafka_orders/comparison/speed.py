@@ -31,14 +31,13 @@ def measure(ways: Sequence[Way], rounds: int, done: Callable[[], None]) -> dict[
     """
     writes: list[dict[str, float]] = []
     reads: list[dict[str, float]] = []
+    payloads = {one.name: [one.encode(order) for order in one.orders] for one in ways}
     with _undisturbed():
         for number in range(rounds):
             shift = number % len(ways)
             turn = [*ways[shift:], *ways[:shift]]
             writes.append({one.name: _seconds(one.encode, one.orders) for one in turn})
-            reads.append(
-                {one.name: _seconds(one.read, [one.encode(order) for order in one.orders]) for one in turn}
-            )
+            reads.append({one.name: _seconds(one.read, payloads[one.name]) for one in turn})
             done()
     first = ways[0].name
     return {one.name: (_ratio(writes, one.name, first), _ratio(reads, one.name, first)) for one in ways}

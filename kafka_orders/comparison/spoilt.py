@@ -12,7 +12,6 @@ from kafka_orders.comparison.ways import Way
 from kafka_orders.domain.errors import DecodeError, InvalidOrderError
 from kafka_orders.domain.order import Contract, field_of
 
-Change = Mapping[str, Any]
 #: Orders whose every byte is damaged once.
 _DAMAGED = 40
 

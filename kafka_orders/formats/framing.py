@@ -151,7 +151,8 @@ class Frames:
         """
         own = self._own
         schema_id = self._registry.id_of(self._naming.subject(topic, own.name), own.kind, own.text)
-        return Form.raw(own).framed(head_of(own, schema_id)).encode
+        head = FRAME + schema_id.to_bytes(4, "big") + written_places(getattr(own, "indexes", ()))
+        return Form.raw(own).framed(head).encode
 
     def _schema(self, told: bytes) -> Registered:
         return self._once(self._schemas, told, lambda: self._trusted(told))
@@ -223,11 +224,6 @@ def _refuse_other_message(own: Any, file: Any, places: tuple[int, ...]) -> None:
         raise SettingsError(f"{error} (a writer that leaves the message indexes out of the frame?)") from error
     if told != own.name:
         raise DecodeError(f"the message is {told}, this pipeline reads {own.name}")
-
-
-def head_of(own: Format, schema_id: int) -> bytes:
-    """Return the frame before the values of a format whose schema has an id."""
-    return FRAME + schema_id.to_bytes(4, "big") + written_places(getattr(own, "indexes", ()))
 
 
 def read_places(payload: bytes, at: int) -> tuple[tuple[int, ...], int]:
