@@ -94,10 +94,13 @@ def grows(read: Callable[[], float], within: float = 20.0) -> None:
 
 
 def turn(page: Page, slider: str, key: str) -> None:
-    """Turn a knob to its end, by keyboard."""
-    page.get_by_role("slider", name=slider).locator(".q-slider__track-container").focus()
+    """Turn a knob to its end, by keyboard, as fast as keys come."""
+    knob = page.get_by_role("slider", name=slider)
+    knob.locator(".q-slider__track-container").focus()
     for _ in range(20):
         page.keyboard.press(key)
+    end = {"ArrowLeft": "0", "ArrowRight": "100"}[key]
+    expect(knob).to_have_attribute("aria-valuenow", end)
 
 
 def button(page: Page, name: str):

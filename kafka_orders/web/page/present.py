@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from asyncio import to_thread
-from collections.abc import Callable
 from math import log
 
 from nicegui import ui
@@ -13,6 +12,7 @@ from kafka_orders.pipeline.produce import PRODUCTS
 from kafka_orders.stage.cues import Actor, StageState
 from kafka_orders.views.verify import Verdict, verify
 from kafka_orders.web.page.asking import attempt, raw
+from kafka_orders.web.page.knob import knob
 from kafka_orders.web.staging import Stage
 from kafka_orders.web.tools import Tools
 
@@ -72,16 +72,16 @@ class Present:
         with ui.column().classes("gap-1 min-w-80"):
             ui.label("Orders a second").classes("font-semibold")
             self._rate_shown = ui.label("1").classes("about")
-            self._rate = _slider("orders a second", 0, 100, lambda told: self._do("rate", _rate_of(told)))
+            self._rate = knob("orders a second", lambda told: self._do("rate", _rate_of(told)))
             ui.label("Share that fails").classes("font-semibold")
             self._fails = {}
             for product in PRODUCTS:
                 with ui.row().classes("w-full items-center no-wrap gap-3"):
                     ui.label(product).classes("w-14")
-                    self._fails[product] = _slider(
-                        f"share of {product} that fails", 0, 100,
+                    self._fails[product] = knob(
+                        f"share of {product} that fails",
                         lambda told, product=product: self._do("fail", product, told / 100),  # type: ignore[misc]
-                    )  # fmt: skip
+                    )
 
     def _go(self, steps: int) -> None:
         self._step = max(0, min(len(CAPTIONS) - 1, self._step + steps))
@@ -111,9 +111,9 @@ class Present:
             state = await to_thread(self._stage.state)
         except KafkaOrdersError:
             return  # `up` has ended, and this page ends with it
+        self._stand(state)
         if state == self._told:
             return
-        self._stand(state)
         self._told = state
         self._rate_shown.set_text(f"{state.rate:g}")
         self._broker.set_visibility(state.broker is not None)
@@ -127,12 +127,10 @@ class Present:
                 raw(said)
 
     def _stand(self, state: StageState) -> None:
-        """Bring the sliders to where the knobs stand, unless somebody else's turn is already shown."""
-        if state.rate != self._told.rate:
-            self._rate.set_value(_place_of(state.rate))
-        for product, slider in self._fails.items():
-            if state.fails.get(product) != self._told.fails.get(product):
-                slider.set_value(100 * state.fails.get(product, 0.0))
+        """Bring the sliders to where the knobs stand."""
+        self._rate.stand(_place_of(state.rate))
+        for product, share in self._fails.items():
+            share.stand(100 * state.fails.get(product, 0.0))
 
     def _row(self, actor: Actor) -> None:
         with ui.row().classes("items-center gap-2 no-wrap").classes(f"at-actor-{actor.name}"):
@@ -172,15 +170,6 @@ class Present:
             raw(verdict.sentence, "verdict-sentence")
             for finding in verdict.findings[:10]:
                 raw(f"- {finding}")
-
-
-def _slider(name: str, least: int, most: int, turned: Callable[[float], object]) -> ui.slider:
-    made = ui.slider(min=least, max=most, step=5, value=least)
-    made.classes("w-64").props(f'aria-label="{name}" label')
-    # Page keys step captions, wherever the focus is; a slider takes them for itself.
-    made.on("keydown", js_handler="(event) => event.stopPropagation()")
-    made.on("change", lambda event: turned(float(event.args)))  # when it is let go, not while it moves
-    return made
 
 
 def _place_of(rate: float) -> float:
