@@ -35,9 +35,11 @@ up: $(VENV)/page  ## everything at once until Ctrl-C, with a page to look at
 
 test: lint types layers tests  ## all that CI runs
 
-# Two workers, a Kafka each: most of these tests wait for a broker, not for a processor.
+# Three workers, a Kafka each: most of these tests wait for a broker, not for a processor. Those that measure how long
+# something takes come after them, with nothing beside them.
 tests: $(VENV)/dev programs
-	$(RUN) -m pytest -n 2 --dist worksteal
+	$(RUN) -m pytest -n 3 --dist worksteal -m "not timed"
+	$(RUN) -m pytest -m timed
 
 programs: $(VENV)/dev
 	$(RUN) tools/programs.py

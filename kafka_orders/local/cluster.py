@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-import psutil
 from filelock import FileLock, Timeout
 
 from kafka_orders.domain.errors import LocalKafkaError
@@ -109,7 +108,7 @@ class Cluster:
         held = record.load(self.folder)
         if held and (process := held.alive().get(number)):
             process.kill()
-            psutil.wait_procs([process], 10)
+            java.running_after([process], 10)
 
     def restart(self, number: int = 1, *, ready_within: float = 60.0) -> ClusterStatus:
         """Start one broker (from 1) anew: SIGKILL where it runs, then :meth:`start`, which awaits them all."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from kafka_orders.local.checks import extra
 from kafka_orders.local.properties import Node
 
 _FORMAT_SECONDS = 60.0
+_LOOK_SECONDS = 0.05
 _WRITTEN_BY_FORMAT = {"__cluster_metadata-0", "meta.properties.tmp"}
 
 
@@ -120,7 +122,28 @@ def end(processes: list[psutil.Process], timeout: float) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    for process in psutil.wait_procs(processes, timeout)[1]:
+    for process in running_after(processes, timeout):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(processes, 10)
+    running_after(processes, 10)
+
+
+def running_after(processes: list[psutil.Process], timeout: float) -> list[psutil.Process]:
+    """Return what runs still after ``timeout`` seconds; return as soon as nothing does."""
+    deadline = time.monotonic() + timeout
+    while (running := [one for one in processes if not _has_ended(one)]) and time.monotonic() < deadline:
+        time.sleep(_LOOK_SECONDS)
+    return running
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether a process has ended; one of our own is no zombie after it.
+
+    Somebody else's child stays a zombie until its parent looks: `broker stop` must not wait for that.
+    """
+    try:
+        process.wait(0)
+    except psutil.TimeoutExpired:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return bool(process.status() == psutil.STATUS_ZOMBIE)
+    return True

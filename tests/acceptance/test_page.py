@@ -116,6 +116,7 @@ def test_numbers_move_and_agree_with_the_api(page: Page, up: Up) -> None:
     assert abs(number(page, "running-average") - told["overall"]["average"]) < 100
 
 
+@pytest.mark.timed
 def test_first_paint_is_quick_with_a_warm_server(chromium: Browser, up: Up) -> None:
     seconds = []
     for _ in range(3):

@@ -66,6 +66,8 @@ def _noting(bed: Bed, step: Callable[[Bed], object]) -> None:
         step(bed)
     except Exception as error:  # a finding to be written down, not the end of a campaign
         bed.outcome.problems.append(f"{type(error).__name__}: {error}")
+        bed.outcome.notes["said last"] = {one.role.process.pid: one.role.text()[-500:] for one in bed.members}
+        bed.end_production()  # it may have been told to go on until the scenario's end
 
 
 def main() -> None:

@@ -96,6 +96,7 @@ def timed(line: Pipeline, wanted: Selection, use: Callable) -> float:
     return LETTERS / took
 
 
+@pytest.mark.timed
 @pytest.mark.timeout(1500)
 def test_a_million_is_looked_through_at_a_third_of_the_clients_rate(line: Pipeline) -> None:
     """Groups of all, and a list by filters, interleaved with the bare loop; the best of some rounds."""

@@ -107,6 +107,7 @@ def test_killed_twenty_times_pressed_twice_and_run_by_two_each_is_sent_once(line
     assert_proved(line)
 
 
+@pytest.mark.timed
 def test_the_rate_is_held(line: Pipeline) -> None:
     """Within 5 %, seen from the records' own times."""
     die(line, 2_000)

@@ -12,7 +12,7 @@ from kafka_orders.log.consumer import GroupToken
 from kafka_orders.log.patience import Patience
 from kafka_orders.log.transaction import Offset, OutRecord, TransactionalProducer
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.timed]
 
 #: Measured here (2026-11-26, Python 3.11): 1.23 to 1.34. A fifth more than the median is red.
 LIMIT = 1.56

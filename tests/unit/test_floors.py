@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
+import pytest
+
 from kafka_orders.domain.bulk import Journal
 from kafka_orders.domain.order import Contract
 from kafka_orders.domain.policy import RetryPolicy
@@ -28,6 +30,8 @@ from kafka_orders.pipeline.routing import Router
 from kafka_orders.pipeline.state import State
 from tests.fuzz.targets import shelved_reads
 from tests.unit.values import message
+
+pytestmark = pytest.mark.timed
 
 FORMAT = order_format()
 ORDERS = list(islice(random_orders(7), 2_000))

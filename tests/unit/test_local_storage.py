@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from pathlib import Path
 
@@ -136,3 +137,24 @@ def test_memory_for_the_whole_heap_is_asked_for(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(LocalKafkaError, match=r"only 499 MB.*KAFKA_ORDERS_HOME"):
         checks.check_room(tmp_path, 1, 256)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no zombies")
+def test_an_ended_process_whose_parent_does_not_look_is_not_waited_for() -> None:
+    """A broker that an application has started, stopped by the command: it waited 40 s for a zombie."""
+    program = (
+        "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(99)'])"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", f"{program}; print(p.pid, flush=True); time.sleep(99)"], stdout=subprocess.PIPE
+    )
+    try:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        began = time.monotonic()
+        java.end([child], 30)
+        assert time.monotonic() - began < 10
+        assert child.status() == psutil.STATUS_ZOMBIE
+    finally:
+        parent.kill()
+        parent.communicate()
