@@ -31,8 +31,8 @@ RATE = 400
 START_SECONDS = 240.0
 #: With one of three away, work goes on within so many seconds.
 GOES_ON_SECONDS = 60.0
-#: After the only one has come back: a client's handle may stay silent for good then (DESIGN.md, 14), and the watchdog
-#: gives it a minute before it builds a new one.
+#: After the only one has come back: a client's handle may stay silent for good then (DESIGN.md, 14), and the
+#: watchdog gives it a minute before it builds a new one.
 FLOWS_AGAIN_SECONDS = STUCK_SECONDS + 60.0
 #: All that the handler under test says of an order; anything else in a dead letter blames another.
 _HANDLER_SAYS = ("makes no sense", "the warehouse does not answer")
