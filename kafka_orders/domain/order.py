@@ -49,6 +49,8 @@ class Contract:
                 raise SettingsError(
                     f"{setting} = {name!r} is no field of the schema, which has {', '.join(fields)}"
                 )
+            if inner := [one for one in fields if one.startswith(f"{name}.")]:
+                raise SettingsError(f"{setting} = {name!r} is a record; name one of {', '.join(inner)}")
         return cls(id_name, value_field, group_by, fields[value_field])
 
     def validator(self) -> Callable[[Order], tuple[str, float]]:

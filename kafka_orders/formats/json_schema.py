@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from itertools import chain, islice
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import jsonschema_rs
 import orjson
@@ -50,10 +52,12 @@ class JsonFormat:
         if not properties:
             raise SettingsError("the JSON Schema names no properties: records have fields, one of them is counted")
         self.name = str(plain.get("title", "")) or "record"
-        self.fields = dict(_paths(properties))
-        told = {name: one for name, one in properties.items() if isinstance(one, dict)}
-        self._defaults = {name: one["default"] for name, one in told.items() if "default" in one}
-        self._decimals = [name for name, one in told.items() if one.get("format") == DECIMAL]
+        told = _described(plain)
+        self.fields = {".".join(path): _scale(some) for path, some in told.items()}
+        direct = {name: one for name, one in properties.items() if isinstance(one, dict)}
+        self._defaults = {name: one["default"] for name, one in direct.items() if "default" in one}
+        decimals = [path for path, some in told.items() if any(one.get("format") == DECIMAL for one in some)]
+        self._decimals = [(path[:-1], path[-1]) for path in decimals]
 
     def decode(self, payload: bytes) -> Record:
         """Decode and check an order.
@@ -73,9 +77,12 @@ class JsonFormat:
             raise InvalidOrderError(f"not a record with fields: {order!r:.80}")
         if self._defaults:
             order = self._defaults | order
-        for name in self._decimals:
-            if name in order and order[name] is not None:
-                order[name] = _decimal(name, order[name])
+        for within, name in self._decimals:
+            record: Any = order
+            for step in within:
+                record = record.get(step) if record.__class__ is dict else None
+            if record.__class__ is dict and record.get(name) is not None:
+                record[name] = _decimal(".".join((*within, name)), record[name])
         return order  # type: ignore[no-any-return]
 
     def encode(self, record: Mapping[str, Any]) -> bytes:
@@ -120,19 +127,53 @@ def _refuse(uri: str) -> NoReturn:
     raise ValueError(f"{uri} is another document; a schema has to be whole")
 
 
-def _paths(properties: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, int | None]]:
-    for name, one in properties.items():
-        yield before + name, _scale(one)
-        inner = one.get("properties") if isinstance(one, dict) else None
-        if isinstance(inner, dict):
-            yield from _paths(inner, f"{before}{name}.")
+#: Fields that are known of a schema, how deep, and what is looked at of each: one may refer to itself without end.
+_MOST_FIELDS, _DEEPEST, _MOST_ALTERNATIVES = 1_000, 8, 100
+Path = tuple[str, ...]
 
 
-def _scale(schema: Any) -> int | None:
+def _described(root: dict[str, Any]) -> dict[Path, list[dict[str, Any]]]:
+    """Return the fields of a schema's records, and what describes each; the outer ones first."""
+    found: dict[Path, list[dict[str, Any]]] = {}
+    level: list[tuple[Path, list[dict[str, Any]]]] = [((), list(_alternatives(root, root)))]
+    while level and len(level[0][0]) < _DEEPEST:
+        inner: dict[Path, list[dict[str, Any]]] = {}
+        for path, some in level:
+            held = [one["properties"] for one in some if isinstance(one.get("properties"), dict)]
+            for name, one in chain.from_iterable(each.items() for each in held):
+                if len(found) + len(inner) < _MOST_FIELDS:
+                    inner.setdefault((*path, name), []).extend(_alternatives(root, one))
+        found |= inner
+        level = list(inner.items())
+    return found
+
+
+def _alternatives(root: Any, schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield all that describes a value: a schema, what it refers to in its own document, its alternatives."""
+    waiting = [schema]
+    for one in islice(waiting, _MOST_ALTERNATIVES):  # grows under way
+        if not isinstance(one, dict):
+            continue
+        yield one
+        for words in ("allOf", "anyOf", "oneOf"):
+            waiting += one[words][:_MOST_ALTERNATIVES] if isinstance(one.get(words), list) else []
+        to = one.get("$ref")
+        if isinstance(to, str) and to.startswith("#"):
+            waiting.append(_pointed(root, to))
+
+
+def _pointed(root: Any, pointer: str) -> Any:
+    """Return what a pointer such as ``#/$defs/Total`` points to; None where that is nothing."""
+    for name in unquote(pointer).split("/")[1:]:
+        root = root.get(name.replace("~1", "/").replace("~0", "~")) if isinstance(root, dict) else None
+    return root
+
+
+def _scale(some: list[dict[str, Any]]) -> int | None:
     """Return the digits behind the point that ``multipleOf`` allows, as 0.01 does two."""
-    step = schema.get("multipleOf") if isinstance(schema, dict) else None
-    exponent = Decimal(str(step)).normalize().as_tuple().exponent if isinstance(step, int | float) else None
-    return max(0, -exponent) if isinstance(exponent, int) else None
+    steps = [one["multipleOf"] for one in some if isinstance(one.get("multipleOf"), int | float)]
+    exponents = [Decimal(str(step)).normalize().as_tuple().exponent for step in steps]
+    return next((max(0, -one) for one in exponents if isinstance(one, int)), None)
 
 
 def _decimal(name: str, told: Any) -> Decimal:

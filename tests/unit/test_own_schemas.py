@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -89,6 +90,47 @@ def test_a_decimal_price_may_be_null_and_may_be_text(tmp_path: Path) -> None:
         ("dead", "validate"),
         ("dead", "validate"),
     ]
+
+
+DECIMAL_TEXT = {"type": "string", "format": "decimal"}
+TOTAL = {"type": "object", "properties": {"amount": DECIMAL_TEXT}}
+
+
+@pytest.mark.parametrize(
+    "total",
+    [TOTAL, {"$ref": "#/$defs/a~1b%20c"}, {"anyOf": [{"type": "null"}, {"allOf": [{"$ref": "#/$defs/a~1b%20c"}]}]},
+     {"type": "object", "properties": {"amount": {"$ref": "#/$defs/text"}}}],
+    ids=["inside", "by reference", "one of some", "the text by reference"],
+)  # fmt: skip
+def test_decimal_text_inside_of_records(total: dict) -> None:
+    """Wherever the schema says it, and only there; null and what is missing are left alone."""
+    schema = {"properties": {"total": total, "other": {"type": ["object", "null"]}},
+              "$defs": {"a/b c": TOTAL, "text": DECIMAL_TEXT}}  # fmt: skip
+    form = make_format("json", schema)
+    assert set(form.fields) == {"total", "total.amount", "other"}
+    assert form.decode(b'{"total":{"amount":"0.10"}}') == {"total": {"amount": Decimal("0.10")}}
+    for same in (b'{"other":{"amount":"0.10"}}', b'{"total":{}}'):
+        assert form.decode(same) == json.loads(same)
+    with pytest.raises(InvalidOrderError, match=r"total\.amount is not a decimal number: 'dear'"):
+        form.decode(b'{"total":{"amount":"dear"}}')
+    assert form.decode(form.encode({"total": {"amount": Decimal("1.50")}}))["total"]["amount"] == Decimal("1.50")
+
+
+def test_a_json_schema_without_end_is_known_as_far_as_it_matters() -> None:
+    """One that refers to itself, and one that says everything of everything: in no time."""
+    tree = {"properties": {"price": DECIMAL_TEXT, "left": {"$ref": "#"}, "right": {"$ref": "#"}}}
+    assert "left.right.price" in make_format("json", tree).fields
+    many = {f"p{number}": {"$ref": "#/$defs/all"} for number in range(2_000)}
+    hostile = {"properties": many, "$defs": {"all": {"anyOf": [{"properties": many}] * 2_000}}}
+    hostile["$defs"]["all"]["anyOf"][1:] = [{"$ref": "#/$defs/all"}] * 2_000
+    began = time.process_time()
+    assert len(make_format("json", hostile).fields) <= 1_000
+    assert time.process_time() - began < 2
+
+
+def test_a_record_is_no_value() -> None:
+    with pytest.raises(SettingsError, match=r"value_field = 'total' is a record; name one of total\.amount"):
+        Contract.of(make_format("avro", SALES["avro"]).fields, "", "total", "shop.city")
 
 
 @pytest.mark.parametrize("message", ["google.type.Money", "google.type.Decimal", "confluent.type.Decimal"])
