@@ -67,10 +67,26 @@ def open_format(schema_file: str = "", kind: str = "") -> Format:
         text = Path(name).read_bytes()
     except OSError as error:
         raise SettingsError(f"schema = {schema_file!r} cannot be read: {error.strerror or error}") from error
+    if not name.endswith((".proto", ".avsc")):
+        _refuse_no_json(schema_file, text)
     found = kind_of(name, text)
     if kind and kind != found:
         raise SettingsError(f"schema = {schema_file!r} is a schema for {found}, and format = {kind!r}")
-    return make_format(found, text, message, name)
+    try:
+        return make_format(found, text, message, name)
+    except MissingPackageError:
+        raise
+    except SettingsError as error:
+        raise SettingsError(f"schema = {schema_file!r}: {error}") from error
+
+
+def _refuse_no_json(file: str, text: bytes) -> None:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(
+            f"schema = {file!r} is not JSON: {error}. A schema is an .avsc, a JSON Schema (.json) or a .proto file"
+        ) from error
 
 
 def contract_format(kind: Kind) -> Format:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.settings import Settings
+from kafka_orders.formats.base import Encode
 from kafka_orders.formats.codec import AnyCodec
 from kafka_orders.log.producer import Copy, PlainProducer, Report
 from kafka_orders.pipeline import tracing
@@ -55,9 +57,11 @@ def produce(
 
     Raises:
         NoBrokerError: no broker at the start.
+        SettingsError: the schema does not take such orders.
     """
     cluster = reach(settings, stop, say, needed=[settings.topic])
     encode, headers = await_outage(lambda: codec.writes(settings.topic), stop, say)
+    _try_out(encode)
     done = Produced()
 
     def heard(order: Order, report: Report) -> None:
@@ -78,6 +82,18 @@ def produce(
         done.sent += 1
     producer.finish(say)
     return done
+
+
+def _try_out(encode: Encode) -> None:
+    """All orders are alike: what the schema does not take is said before one is sent."""
+    order = next(random_orders(0))
+    try:
+        encode(order)
+    except ValueError as error:
+        raise SettingsError(
+            f"the schema does not take the orders that are made here, with {', '.join(order)}: {error}. Nothing"
+            " was sent. Records of another schema come from a program of yours: docs/howto/schema.md has one."
+        ) from error
 
 
 class Pace:

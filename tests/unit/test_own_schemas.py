@@ -217,7 +217,7 @@ def test_an_order_is_the_same_in_all_formats(price: float, product: str, name: s
 def test_a_wrong_schema_says_what_is_wrong(tmp_path: Path) -> None:
     """The kind by its ending and by what it holds; a message that is not there; two of one kind."""
     for name, text, said in (
-        ("a.proto", "message {", "cannot be used: .*schema.proto:1"),
+        ("a.proto", "message {", r"a\.proto': the Protobuf schema cannot be used: .*:1"),
         ("b.proto#Nope", 'syntax = "proto3"; message A { int32 a = 1; }', "no message Nope; there: A"),
         ("c.json", '{"$schema": "x", "properties": {"a": {"type": "strin"}}}', "cannot be used"),
         (
@@ -226,6 +226,8 @@ def test_a_wrong_schema_says_what_is_wrong(tmp_path: Path) -> None:
             "another document",
         ),
         ("e.json", '{"properties": {}}', "names no properties"),
+        ("h.json", "{", r"h\.json' is not JSON: .*\.json\) or a \.proto file"),
+        ("README.md", "# Orders", r"README\.md' is not JSON"),
         (
             "f.avsc",
             '{"type": "record", "name": "A", "fields": [{"name": "a", "type": ["null", "A"]}]}',
