@@ -20,7 +20,7 @@ _BYTES = {
     "stored none": ("on disk", "#5b5f66"), "stored lz4": ("on disk, lz4", "#8a8d91"),
     "stored zstd": ("on disk, zstd", "#b9bcc0"),
 }  # fmt: skip
-_TIMES = {"write": ("to write", "#d98324"), "read": ("to read", "#0b7a75")}
+_TIMES = {"write": ("to write", "#3b5bdb"), "read": ("to read", "#a23b72")}
 
 
 def require_matplotlib() -> None:
@@ -72,4 +72,5 @@ def _bars(axes: Axes, rows: Rows, drawn: Mapping[str, tuple[str, str]], label: s
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    # Below: anywhere inside, bars of somebody's own schema may lie under it.
+    axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=len(names))
