@@ -24,6 +24,7 @@ from tests.support.pipeline import Pipeline, Role
 from tests.support.surroundings import add_partitions, create_topic, delete_topic, send
 from tests.support.waiting import eventually
 from tests.support.witness import Journal, account, encode, read_all, shards
+from tests.unit.test_own_schemas import SALES
 
 DECODE = order_codec().decode
 CONSUME = ("-m", "kafka_orders", "consume")
@@ -316,3 +317,16 @@ def test_a_broker_that_goes_away_at_start_and_at_shutdown(tmp_path: Path, monkey
     finally:
         line.close()
         cluster.stop()
+
+
+@pytest.mark.parametrize("kind", ["avro", "json"])
+def test_produce_says_that_a_schema_takes_no_such_orders(line: Pipeline, tmp_path: Path, kind: str) -> None:
+    """Before anything is sent, without a traceback."""
+    file = tmp_path / {"avro": "sale.avsc", "json": "sale.json"}[kind]
+    schema = json.loads(SALES[kind])
+    file.write_text(json.dumps(schema | {"required": ["shop"]} if kind == "json" else schema))
+    done = line.run("produce", "--schema", str(file), "--count", "3", "--rate", "0")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert "does not take the orders that are made here, with orderId, product, price" in done.stderr
+    assert "Nothing was sent" in done.stderr
+    assert read_all(line.bootstrap, line.settings().topic) == []
