@@ -92,7 +92,12 @@ def registered_files(text: str, imports: Mapping[str, str], folder: Path | None 
     held = [registered_file(one, imports) for one in imports.values()]
     for name, file in zip(imports, held, strict=True):
         file.name = name  # a text of it does not know
-    return FileDescriptorSet(file=[*held, coded])
+    needs = dict.fromkeys(name for file in (*held, coded) for name in file.dependency if name not in imports)
+    # What is in no registry, from where a text would have it.
+    known = files_of('syntax = "proto3";' + "".join(f'import "{name}";' for name in needs), folder=folder).file[
+        :-1
+    ]
+    return FileDescriptorSet(file=[*known, *held, coded])
 
 
 def registered_file(text: str, imports: Mapping[str, str]) -> FileDescriptorProto:

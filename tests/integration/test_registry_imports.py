@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka.schema_registry import Schema
-from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer
+from confluent_kafka.schema_registry.protobuf import ProtobufDeserializer, ProtobufSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from kafka_orders.domain.errors import DecodeError
@@ -71,13 +71,18 @@ def test_imports_are_registered_and_orders_by_them_are_counted(
     assert isinstance(form, ProtobufFormat)
     codec = Codec(form, registry=(SchemaRegistry(registry.url), Naming(line.settings().topic)))
     send(line, (codec.writes(line.settings().topic).encode(ORDER), []))
+    context = SerializationContext(line.settings().topic, MessageField.VALUE)
+    theirs = ProtobufSerializer(form.message_class, client(registry), {"use.deprecated.format": False})
     found = settled(line, 11)
     assert (found.counted, found.dead) == (11, 0)
     values = [one.value() or b"" for one in read_all(line.bootstrap, line.settings().topic)]
     assert {value[:5] for value in values} == {b"\0" + told["id"].to_bytes(4, "big")}
     read = ProtobufDeserializer(form.message_class, {"use.deprecated.format": False})
-    context = SerializationContext(line.settings().topic, MessageField.VALUE)
     assert {read(value, context).paid.sum.amount for value in values} == {0.0, 4.0}
+    send(line, (theirs(form.message_class(**ORDER), context), []))  # with references of its own
+    assert (settled(line, 12).dead, asked.get_versions(f"{name}.proto")) == (0, [1, 2])
+    checked = line.run("schema", "check")
+    assert (checked.returncode, "any order" in checked.stderr) == (0, True), checked.stderr
     assert main.stop() == 0
 
 
