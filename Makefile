@@ -8,7 +8,7 @@ RUN := $(BIN)/python
 # Kafka's jars are downloaded once per user, not once per test.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo up test tests programs lint types layers unit integration bench bench-formats bench-page bench-quick compare faults long mutants interop wheel docs lock clean
+.PHONY: help demo up test tests programs lint types layers unit integration bench bench-formats bench-page bench-quick compare faults long mutants interop registry wheel docs lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "%-12s %s\n", $$1, $$2}'
@@ -100,6 +100,9 @@ mutants: $(VENV)/dev  ## each defence taken away: a fault scenario has to notice
 
 interop: $(VENV)/dev  ## orders between us and other people's clients (Java, node, Go) by a real registry; prints what each reads
 	$(RUN) -m tests.interop $(INTEROP)
+
+registry: $(VENV)/dev  ## a schema registry to try things with until Ctrl-C; prints its URL
+	$(RUN) -m tests.support.registry
 
 wheel: $(VENV)/dev  ## wheel, sdist and SBOM in dist/, the same bytes every time
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RUN) tools/distribution.py

@@ -11,13 +11,9 @@ import confluent_kafka
 import pytest
 
 from kafka_orders.domain.errors import LocalKafkaError
-from kafka_orders.sources import home_folder
 from tests.support import registry as registries
 from tests.support.pipeline import Pipeline
-from tests.support.registry import Registry
-
-#: Downloads are shared by all tests and kept between runs; everything else is new for each run.
-CACHE = Path(os.environ.get("KAFKA_ORDERS_CACHE") or home_folder() / "jars")
+from tests.support.registry import CACHE, Registry
 
 
 def pytest_report_header() -> str:

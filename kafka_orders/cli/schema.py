@@ -24,6 +24,12 @@ _ASKED = ("topic", *FORMAT, "value_field", "group_by", "id_field")
 #: What has to hold for each need, of (new consumers read old orders, old consumers read new orders).
 _NEEDS = {"backward": (True, False), "forward": (False, True), "full": (True, True), "none": (False, False)}
 
+#: What is told of the registry's own rule.
+_TAKEN = {
+    True: "", False: "; the registry would not take it",
+    None: "; whether the registry takes it, it says of a schema with imports only when it is registered",
+}  # fmt: skip
+
 
 @click.group()
 def schema() -> None:
@@ -44,7 +50,7 @@ def register(settings: Settings, *, output: str) -> None:
     """
     own, registry = _own(settings), _registry(settings)
     subject = _subject(settings, own)
-    schema_id = registry.id_of(subject, own.kind, own.text)
+    schema_id = registry.id_of(subject, own)
     emit([{"subject": subject, "format": own.kind, "record": own.name, "id": schema_id}], output)
 
 
@@ -81,10 +87,10 @@ def check(settings: Settings, *, files: tuple[str, ...], need: str, output: str,
         not any(one.new_reads_old for _, one in found),
         not any(one.old_reads_new for _, one in found),
     )
-    refused = registry is not None and not registry.takes(_subject(settings, own), own.kind, own.text)
-    say(_verdict(backward, forward) + ("; the registry would not take it" if refused else ""), quiet=quiet)
+    takes = _takes(registry, _subject(settings, own), own) if registry else True
+    say(_verdict(backward, forward) + _TAKEN[takes], quiet=quiet)
     needs_back, needs_forth = _NEEDS[need]
-    if (needs_back and not backward) or (needs_forth and not forward) or refused:
+    if (needs_back and not backward) or (needs_forth and not forward) or takes is False:
         sys.exit(EXIT_FAILED)
 
 
@@ -97,6 +103,10 @@ def _own(settings: Settings) -> Format:
 
 def _subject(settings: Settings, own: Format) -> str:
     return naming_of(settings).subject(settings.topic, own.name)
+
+
+def _takes(registry: SchemaRegistry, subject: str, own: Format) -> bool | None:
+    return registry.holds(subject, own) or registry.takes(subject, own)
 
 
 def _registry(settings: Settings) -> SchemaRegistry:

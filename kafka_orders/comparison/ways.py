@@ -12,7 +12,7 @@ from typing import Any
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.headers import Headers
 from kafka_orders.domain.order import Contract, Order, Read
-from kafka_orders.formats.base import Encode, Format, Kind
+from kafka_orders.formats.base import Encode, Format
 from kafka_orders.formats.codec import Codec, ReadTold
 from kafka_orders.formats.framing import Naming
 from kafka_orders.formats.registry import Registered
@@ -48,10 +48,10 @@ class _Shelf:
         subjects = frozenset({_NAMING.subject(_NAMING.topic, form.name)})
         self._held = Registered(form.kind, _registered(form), subjects, {})
 
-    def by_id(self, _schema_id: int) -> Registered:
+    def by_id(self, _schema_id: int, _trusted: frozenset[str]) -> Registered:
         return self._held
 
-    def id_of(self, _subject: str, _kind: Kind, _text: str) -> int:
+    def id_of(self, _subject: str, _own: Format) -> int:
         return _SCHEMA_ID
 
 

@@ -32,13 +32,14 @@ def refuse_readable_registry(settings: Settings) -> None:
     Raises:
         RefusedError: it is not allowed by ``plain_without_tls``.
     """
-    parts = urlsplit(settings.registry_url)
-    if parts.password or parts.username:
+    addresses = [urlsplit(one.strip()) for one in settings.registry_url.split(",")]
+    if any(one.password or one.username for one in addresses):
         raise RefusedError(
             "registry_url holds a login, which is shown wherever the address is; nothing was sent. Put it into"
             f" {env_name('registry')} as basic.auth.user.info=name:password"
         )
-    is_far = parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
+    near = ("localhost", "127.0.0.1", "::1")
+    is_far = any(one.scheme == "http" and one.hostname not in near for one in addresses)
     if logs_in(settings) and is_far and settings.plain_without_tls == "refuse":
         raise RefusedError(
             "the schema registry's login would go readable over the network; nothing was sent. Use https, or allow"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from kafka_orders.domain.errors import DecodeError, SettingsError
 from kafka_orders.domain.order import Contract, Read
@@ -24,6 +24,25 @@ MOST_BYTES = 1 << 18
 MOST_VALUES = 150_000
 #: Nor are larger schemas, be they from a file or from a registry.
 MOST_SCHEMA_BYTES = 256 * 1024
+#: Protobuf's own files come with every compiler, and are in no registry.
+WELL_KNOWN = "google/protobuf/"
+
+
+class Part(NamedTuple):
+    """A file of a schema: the name that others import it by, its text, and the names of what it imports itself."""
+
+    name: str
+    text: str
+    needs: tuple[str, ...] = ()
+
+
+def parts_of(own: Format) -> tuple[Part, ...]:
+    """Return the files of a schema, itself the last, each after what it imports; most schemas are one.
+
+    Raises:
+        SettingsError: one cannot be read any more, or together they are too large.
+    """
+    return getattr(own, "parts", (Part("", own.text),))
 
 
 class Format(Protocol):

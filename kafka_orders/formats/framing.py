@@ -150,7 +150,7 @@ class Frames:
             OutageError: it does not answer.
         """
         own = self._own
-        schema_id = self._registry.id_of(self._naming.subject(topic, own.name), own.kind, own.text)
+        schema_id = self._registry.id_of(self._naming.subject(topic, own.name), own)
         head = FRAME + schema_id.to_bytes(4, "big") + written_places(getattr(own, "indexes", ()))
         return Form.raw(own).framed(head).encode
 
@@ -178,7 +178,7 @@ class Frames:
         if len(told) == HEADER_BYTES:
             found = self._registry.by_guid(str(uuid.UUID(bytes=told[1:])), self._subjects)
         else:
-            found = self._registry.by_id(int.from_bytes(told[1:], "big"))
+            found = self._registry.by_id(int.from_bytes(told[1:], "big"), self._subjects)
         if not found.subjects & self._subjects:
             theirs = ", ".join(sorted(found.subjects)) or "no subject of ours"
             ours = ", ".join(sorted(self._subjects))

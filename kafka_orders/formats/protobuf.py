@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from keyword import iskeyword
 from math import isfinite
 from pathlib import Path
@@ -19,10 +19,10 @@ from google.protobuf.message_factory import GetMessageClass
 
 from kafka_orders.domain.errors import DecodeError, SettingsError
 from kafka_orders.domain.order import Contract, Read
-from kafka_orders.formats.base import MOST_BYTES, Budget, Kind, Record, refuse_large, refuse_large_schema
+from kafka_orders.formats.base import MOST_BYTES, Budget, Kind, Part, Record, refuse_large, refuse_large_schema
 from kafka_orders.formats.flat import run
 from kafka_orders.formats.protobuf_decimal import DECIMALS, MESSAGE_COST, decimal_message, decimal_of
-from kafka_orders.formats.protoc import files_of
+from kafka_orders.formats.protoc import files_of, written_parts
 
 #: From here on a number is rounded to infinity in 32 bits.
 LARGEST_SINGLE = 3.4028235677973366e38
@@ -73,7 +73,7 @@ class ProtobufFormat:
         refuse_large_schema(self.text)
         #: Where its imports are.
         self.folder = folder
-        files = files_of(self.text, folder=folder)
+        files = self._files = files_of(self.text, folder=folder)
         descriptor = message_in(files, message)
         #: Full name of the message, and its place in the file: what the wire format's message indexes tell.
         self.name: str = descriptor.full_name
@@ -83,6 +83,11 @@ class ProtobufFormat:
         self.message_class: type[Message] = GetMessageClass(descriptor)
         #: bytes -> record; raises DecodeError. Messages of single values take a compiled path.
         self.decode: Callable[[bytes], Record] = self._compiled(descriptor) or self.decode_any
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The files of the schema as a registry takes them; see :func:`parts_of`."""
+        return written_parts(self.text, self._files, self.folder)
 
     def decode_any(self, payload: bytes) -> Record:
         """Decode any message, the reference.

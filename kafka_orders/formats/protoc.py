@@ -14,11 +14,13 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from google.protobuf.message import DecodeError as BrokenMessage
 
 from kafka_orders.domain.errors import SettingsError
-from kafka_orders.formats.base import refuse_large_schema
+from kafka_orders.formats.base import WELL_KNOWN, Part, refuse_large_schema
 
 #: A schema may come from a registry, so from a stranger: the compiler gets no more time than this, in seconds.
 _SECONDS = 10.0
 _NAME, _LONGEST_NAME = "schema.proto", 200
+#: More of Google's files, which are in a package of their own.
+_MORE = "google/type"
 
 
 def files_of(text: str, imports: Mapping[str, str] | None = None, folder: Path | None = None) -> FileDescriptorSet:
@@ -27,7 +29,7 @@ def files_of(text: str, imports: Mapping[str, str] | None = None, folder: Path |
     Args:
         text: the file's text.
         imports: texts of the files that it imports, by the names it imports them by.
-        folder: where else imports are looked for; Google's own are always found.
+        folder: where else imports are looked for; Google's own are always found, ``google/type`` if installed.
 
     Raises:
         SettingsError: there is no protoc here, or it refuses the text; its words are in the message.
@@ -38,9 +40,40 @@ def files_of(text: str, imports: Mapping[str, str] | None = None, folder: Path |
         root, out = Path(made), Path(made) / "descriptors"
         for name, held in {**(imports or {}), _NAME: text}.items():
             _write(root, name, held)
-        paths = [f"-I{root}", *([f"-I{folder}"] if folder else [])]
+        paths = [f"-I{root}", *([f"-I{folder}"] if folder else []), *(f"-I{_MORE}={one}" for one in _more())]
         _compile([*paths, "--include_imports", f"--descriptor_set_out={out}", _NAME], root)
         return FileDescriptorSet.FromString(out.read_bytes())
+
+
+def _more() -> list[str]:
+    """Return folders of the .proto files that googleapis-common-protos brings, where it is installed."""
+    found = find_spec("google.type") if find_spec("google") else None
+    return list(found.submodule_search_locations or ()) if found else []
+
+
+def written_parts(text: str, files: FileDescriptorSet, folder: Path | None) -> tuple[Part, ...]:
+    """Return a schema's text after those of the files that it imports, as they lie in a folder; see ``parts_of``.
+
+    Raises:
+        SettingsError: one cannot be read, or together they are too large.
+    """
+
+    def part(file: FileDescriptorProto, text: str) -> Part:
+        return Part(file.name, text, tuple(name for name in file.dependency if not name.startswith(WELL_KNOWN)))
+
+    imports = [
+        part(one, _lying(one.name, folder)) for one in files.file[:-1] if not one.name.startswith(WELL_KNOWN)
+    ]
+    refuse_large_schema("".join([text, *(one.text for one in imports)]))
+    return *imports, part(files.file[-1], text)
+
+
+def _lying(name: str, folder: Path | None) -> str:
+    places = [*([folder / name] if folder else []), *(Path(one, Path(name).name) for one in _more())]
+    try:
+        return next((one for one in places if one.is_file()), places[0]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise SettingsError(f"the schema's import {name!r} cannot be read: {error}") from error
 
 
 def file_of(text: str, imports: Mapping[str, str] | None = None) -> FileDescriptorProto:
@@ -56,7 +89,15 @@ def registered_files(text: str, imports: Mapping[str, str], folder: Path | None 
     """
     if (coded := _coded(text)) is None:
         return files_of(text, imports, folder)
-    return FileDescriptorSet(file=[*(registered_file(one, imports) for one in imports.values()), coded])
+    held = [registered_file(one, imports) for one in imports.values()]
+    for name, file in zip(imports, held, strict=True):
+        file.name = name  # a text of it does not know
+    needs = dict.fromkeys(name for file in (*held, coded) for name in file.dependency if name not in imports)
+    # What is in no registry, from where a text would have it.
+    known = files_of('syntax = "proto3";' + "".join(f'import "{name}";' for name in needs), folder=folder).file[
+        :-1
+    ]
+    return FileDescriptorSet(file=[*known, *held, coded])
 
 
 def registered_file(text: str, imports: Mapping[str, str]) -> FileDescriptorProto:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kafka_orders.domain.errors import NotFoundError, OutageError, RefusedError, SettingsError
 from kafka_orders.formats.answers import bound, names_of, number_of, numbers_of, text_of, type_of, yes_or_no
-from kafka_orders.formats.base import Kind
+from kafka_orders.formats.base import Format, Kind, parts_of
+from kafka_orders.formats.references import imported, written
 
 if TYPE_CHECKING:
     from confluent_kafka.schema_registry import Schema
@@ -45,7 +46,10 @@ T = TypeVar("T")
 
 
 class Registered(NamedTuple):
-    """A schema of the registry, the subjects it is registered under, and texts of what it imports, by name."""
+    """A schema of the registry, the subjects it is registered under, and texts of what it imports, by name.
+
+    Each import stands after what it imports itself.
+    """
 
     kind: Kind
     text: str
@@ -54,7 +58,7 @@ class Registered(NamedTuple):
 
 
 class AwayError(OutageError):
-    """The schema registry does not answer; ``code`` is what HTTP says, 0 where it says nothing."""
+    """The schema registry does not answer, or not what was asked; ``code`` is HTTP's, 0 where there is none."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -72,8 +76,12 @@ class SchemaRegistry:
             properties: more of the client's properties, as in ``basic.auth.user.info``.
 
         Raises:
-            SettingsError: a property cannot be used, or the client's packages are not there.
+            SettingsError: its URL or a property cannot be used, or the client's packages are not there.
         """
+        for one in url.split(","):
+            if not one.strip().startswith(("http://", "https://")):
+                shown = one.rpartition("@")[2]  # before it a password may stand
+                raise SettingsError(f"the registry's URL has to begin with http:// or https://: {shown!r}")
         try:
             from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415  an extra
         except ImportError as error:
@@ -91,18 +99,18 @@ class SchemaRegistry:
         except Exception as error:  # whatever it raises; a password may stand in the text
             raise SettingsError(f"the registry's properties cannot be used ({type(error).__name__})") from None
 
-    def by_id(self, schema_id: int) -> Registered:
-        """Return a schema.
+    def by_id(self, schema_id: int, trusted: frozenset[str] | None = None) -> Registered:
+        """Return a schema; what it imports only where it is of a subject that is trusted (None: of any).
 
         Raises:
-            NotFoundError: there is none of this id, or it is of no kind that is read here.
+            NotFoundError: there is none of this id, it is of no kind that is read here, or an import is missing.
             OutageError: the registry does not answer.
         """
         name = f"schema id {schema_id}"
 
         def found() -> Registered:
             subjects = names_of(self._client.get_subjects_by_schema_id(schema_id))
-            return self._told(self._client.get_schema(schema_id), subjects, name)
+            return self._told(self._client.get_schema(schema_id), subjects, name, trusted)
 
         return self._ask(found, name)
 
@@ -110,13 +118,15 @@ class SchemaRegistry:
         """Return a schema by its global id, which is the one that records' headers tell.
 
         Raises:
-            NotFoundError: there is none of this id in any of ``subjects``.
+            NotFoundError: there is none of this id, or an import of it is missing.
             OutageError: the registry does not answer.
         """
         name = f"schema {guid}"
 
         def found(schema: Schema) -> Registered:
-            return self._told(schema, frozenset(one for one in subjects if self._holds(one, schema)), name)
+            return self._told(
+                schema, frozenset(one for one in subjects if self._holds(one, schema)), name, subjects
+            )
 
         try:
             schema = self._ask(lambda: self._client.get_schema_by_guid(guid), name)
@@ -128,14 +138,18 @@ class SchemaRegistry:
             raise NotFoundError(f"{name}: the schema registry knows no global ids") from None
         return self._ask(lambda: found(schema), name)
 
-    def id_of(self, subject: str, kind: Kind, text: str) -> int:
+    def id_of(self, subject: str, own: Format) -> int:
         """Return the id of a schema under a subject, having registered it where that is missing.
 
+        What it imports is registered before it, each under its own name.
+
         Raises:
-            RefusedError: the registry does not take it.
+            RefusedError: the registry does not take it, or an import.
             OutageError: the registry does not answer.
         """
-        schema = self._schema(kind, text)
+        return self._put(subject, self._schema(own, put=True))
+
+    def _put(self, subject: str, schema: Schema) -> int:
         try:
             return self._ask(lambda: self._looked_up(subject, schema), subject, may_refuse=True)
         except NotFoundError:
@@ -153,15 +167,15 @@ class SchemaRegistry:
         except NotFoundError:
             return []
 
-    def holds(self, subject: str, kind: Kind, text: str) -> bool:
+    def holds(self, subject: str, own: Format) -> bool:
         """Say whether a schema is one of a subject's versions.
 
         Raises:
             OutageError: the registry does not answer.
         """
         try:
-            return self._holds(subject, self._schema(kind, text), may_refuse=True)
-        except RefusedError:  # it is no schema there at all
+            return self._holds(subject, self._schema(own), may_refuse=True)
+        except (RefusedError, NotFoundError):  # it, or an import, is no schema there at all, or not there yet
             return False
 
     def versions(self, subject: str) -> list[tuple[int, Registered]]:
@@ -178,25 +192,29 @@ class SchemaRegistry:
             own = frozenset((subject,))
             return [(number, self._told(schema, own, subject)) for number, schema in held.items()]
 
-        try:
-            return self._ask(found, subject)
-        except NotFoundError:
-            return []
+        return self._ask(found, subject)
 
-    def takes(self, subject: str, kind: Kind, text: str) -> bool:
+    def takes(self, subject: str, own: Format) -> bool | None:
         """Say whether the registry would take a schema as a subject's next version, by the subject's own rule.
+
+        None: it cannot say so before it is registered, since imports are not there yet, or not looked at.
 
         Raises:
             OutageError: the registry does not answer.
         """
-        schema = self._schema(kind, text)
-        asked = partial(self._client.test_compatibility, subject, schema)
+        imports = len(parts_of(own)) > 1
+        try:
+            asked = partial(self._client.test_compatibility, subject, self._schema(own))
+        except (NotFoundError, RefusedError):
+            return None
         try:
             return self._ask(lambda: yes_or_no(asked()), subject, may_refuse=True)
         except NotFoundError:  # it has no version yet
             return True
-        except RefusedError:  # it is no schema there at all
-            return False
+        except (
+            RefusedError
+        ):  # it is no schema there at all; Apicurio says so of all that imports, and then takes it
+            return None if imports else False
 
     def _holds(self, subject: str, schema: Schema, *, may_refuse: bool = False) -> bool:
         try:
@@ -208,22 +226,41 @@ class SchemaRegistry:
     def _looked_up(self, subject: str, schema: Schema) -> int:
         return number_of(self._client.lookup_schema(subject, schema).schema_id)
 
-    def _told(self, schema: Schema, subjects: frozenset[str], name: str) -> Registered:
+    def _told(
+        self, schema: Schema, subjects: frozenset[str], name: str, trusted: frozenset[str] | None = None
+    ) -> Registered:
         text, told = text_of(schema), type_of(schema)
         kind = _KINDS.get(told)
         if kind is None:
             raise NotFoundError(f"{name} is of type {told:.40}, which is not read here")
-        imports = {str(one.name): self._referenced(one) for one in schema.references or ()}
+        is_trusted = trusted is None or subjects & trusted
+        imports = imported(schema, name, self._version) if is_trusted else {}
         return Registered(kind, text, subjects, imports)
 
-    def _referenced(self, reference: Any) -> str:
-        return text_of(self._client.get_version(reference.subject, reference.version).schema)
+    def _version(self, reference: Any, about: str) -> Any:
+        return self._ask(lambda: self._client.get_version(reference.subject, reference.version).schema, about)
 
-    @staticmethod
-    def _schema(kind: Kind, text: str) -> Schema:
-        from confluent_kafka.schema_registry import Schema  # noqa: PLC0415  an extra
+    def _schema(self, own: Format, *, put: bool = False) -> Schema:
+        """Return a schema as the registry takes it; what it imports has to be there, or is ``put`` there.
 
-        return Schema(text, TYPES[kind])
+        Raises:
+            NotFoundError: an import is not there.
+        """
+        from confluent_kafka.schema_registry import Schema, SchemaReference  # noqa: PLC0415  an extra
+
+        def make(text: str, references: Sequence[tuple[str, int]]) -> Schema:
+            return Schema(
+                text, TYPES[own.kind], [SchemaReference(name, name, number) for name, number in references]
+            )
+
+        def number(name: str, schema: Schema) -> int:
+            if put:
+                self._put(name, schema)
+            found = partial(self._client.lookup_schema, name, schema)
+            return self._ask(lambda: number_of(found().version), name, may_refuse=True)
+
+        made: Schema = written(own, make, number)
+        return made
 
     def _ask(self, question: Callable[[], T], about: str, *, may_refuse: bool = False) -> T:
         from confluent_kafka.schema_registry.error import SchemaRegistryError  # noqa: PLC0415  an extra
@@ -240,9 +277,16 @@ class SchemaRegistry:
             if may_refuse and code in _NOT_TAKEN:
                 said = f"the schema registry does not take it for {about}: {error.error_message}"
                 raise RefusedError(said) from None
-            why = f"HTTP {code}: {error.error_message}"
+            why = f"answers with HTTP {code}{_said(code, error.error_message)}"
         except Exception as error:  # no connection, a timeout, an answer that is none: of many classes
-            why = f"{type(error).__name__}: {error}"
+            why = f"does not answer ({type(error).__name__}: {str(error)[:300]})"
             self._client.clear_caches()  # it keeps such answers, too: the outage would never end
-        said = f"the schema registry at {self.url} does not answer ({why:.300}); no order was touched"
-        raise AwayError(said, code)
+        raise AwayError(f"the schema registry at {self.url} {why}; no order was touched", code)
+
+
+def _said(code: int, message: str | None) -> str:
+    """Return the words that an HTTP code came with, and what may be wrong."""
+    told = f" ({str(message)[:300]})" if message else ""
+    if code == 404:
+        return f"{told}: is this the path of its API? Apicurio's is /apis/ccompat/v7"
+    return f"{told}: it cannot do this now, or not with this schema; its log says more" if code >= 500 else told

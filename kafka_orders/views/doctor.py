@@ -59,9 +59,11 @@ def properties(passed: Iterable[str]) -> Told:
         yield PROBLEM, seen, f"take {name} out of KAFKA_ORDERS_KAFKA and --kafka"
 
 
-def registry(seen: str, *, holds: bool, takes: bool) -> Told:
-    """Judge whether the orders' subject in a schema registry has their schema, or would take it."""
-    if takes:
+def registry(seen: str, *, holds: bool, takes: bool | None) -> Told:
+    """Judge whether the orders' subject in a schema registry has their schema, or would take it (None: unsaid)."""
+    if takes is None:
+        yield OK, f"{seen}; of a schema with imports it says only when it is registered whether it takes it", ""
+    elif takes:
         yield OK, f"{seen}, this schema {'is one of them' if holds else 'would be taken as the next'}", ""
     else:
         fix = "`kafka-orders schema check` tells which field it is; mend --schema, or give it a topic of its own"
@@ -75,7 +77,14 @@ def registry_away(code: int, why: str) -> Told:
         fix = "put the right login into KAFKA_ORDERS_REGISTRY_FILE: basic.auth.user.info=name:password"
     elif code == 404:
         fix = "mend the path in KAFKA_ORDERS_REGISTRY_URL: no schema registry is there"
+    elif code >= 500:
+        fix = "look into its log; it may be unable to read this schema"
     yield PROBLEM, f"{why}; orders of schemas that are not known yet wait", fix
+
+
+def registry_unusable(why: str) -> Told:
+    """Judge settings by which no schema registry can be asked."""
+    yield PROBLEM, f"{why}; no role starts so", "mend KAFKA_ORDERS_REGISTRY_URL, or what else it names"
 
 
 def limits(settings: Settings, broker: Mapping[str, str]) -> Told:

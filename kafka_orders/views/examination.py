@@ -11,7 +11,7 @@ from typing import Any
 from kafka_orders.deadletters.book import Book
 from kafka_orders.deadletters.queue import Queue
 from kafka_orders.deadletters.stats import expiring
-from kafka_orders.domain.errors import BrokerError, KafkaOrdersError, NoBrokerError
+from kafka_orders.domain.errors import BrokerError, KafkaOrdersError, NoBrokerError, SettingsError
 from kafka_orders.domain.headers import Headers
 from kafka_orders.domain.records import Slot
 from kafka_orders.domain.secrets import logs_in
@@ -75,7 +75,11 @@ def _found(check: str, told: Told, well: str = "") -> Iterator[Finding]:
 
 
 def _registry(settings: Settings) -> Told:
-    registry = registry_of(settings)
+    try:
+        registry = registry_of(settings)
+    except SettingsError as error:
+        yield from doctor.registry_unusable(str(error))
+        return
     if registry is None:
         return
     own = own_format(settings)
@@ -84,8 +88,8 @@ def _registry(settings: Settings) -> Told:
         numbers = registry.numbers(subject)
         took = f"{(time.perf_counter() - began) * 1000:.0f} ms{', takes the login' if logs_in(settings) else ''}"
         seen = f"{settings.registry_url} answers in {took}; {subject} has {len(numbers)} versions"
-        holds = registry.holds(subject, own.kind, own.text)
-        takes = holds or registry.takes(subject, own.kind, own.text)
+        holds = registry.holds(subject, own)
+        takes = holds or registry.takes(subject, own)
         yield from doctor.registry(seen, holds=holds, takes=takes)
     except AwayError as away:
         yield from doctor.registry_away(away.code, str(away))

@@ -151,7 +151,7 @@ class Shelf:
     def __init__(self, held: Mapping[int, Registered]) -> None:
         self.held = held
 
-    def by_id(self, schema_id: int) -> Registered:
+    def by_id(self, schema_id: int, trusted: frozenset[str] | None = None) -> Registered:
         """Return a schema, as a registry would."""
         if schema_id not in self.held:
             raise NotFoundError(f"schema id {schema_id} is not here")

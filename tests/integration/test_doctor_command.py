@@ -137,6 +137,9 @@ def test_the_schema_registry_is_asked(line: Pipeline, registry: Registry, tmp_pa
     assert "schema check" in fix
     level, _, fix = seen(REGISTRY_URL=f"{registry.url}/elsewhere")
     assert (level, "mend the path" in fix) == ("problem", True)
+    level, found, fix = seen(REGISTRY_URL="me:secret@localhost:8081")
+    assert (level, "has to begin with http:// or https://: 'localhost:8081'" in found) == ("problem", True)
+    assert ("KAFKA_ORDERS_REGISTRY_URL" in fix, "secret" in found + fix) == (True, False)
     found = diagnose(line, 1, REGISTRY_URL=f"http://127.0.0.1:{free_ports(1)[0]}")
     assert [check for check, _ in of(found, "problem")] == ["registry"]
     assert [one["fix"] for one in found if one["check"] == "registry"] == [
@@ -148,10 +151,10 @@ def test_the_schema_registry_is_asked(line: Pipeline, registry: Registry, tmp_pa
     ("fault", "secret", "level", "said", "fix"),
     [
         (None, "Basic bWU6cmlnaHQ=", "ok", " ms, takes the login; ", ""),
-        (None, "Basic another", "problem", "HTTP 401: who are you?", "right login"),
+        (None, "Basic another", "problem", "HTTP 401 (who are you?)", "right login"),
         (403, None, "problem", "HTTP 403", "right login"),
         ("{}", None, "problem", "does not answer", "start it"),
-        (500, None, "problem", "HTTP 500", "start it"),
+        (500, None, "problem", "HTTP 500 (told to fail)", "its log"),
     ],
 )
 def test_what_a_registry_may_say(

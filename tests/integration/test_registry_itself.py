@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from signal import SIGINT, SIGTERM, Signals
 from urllib.request import urlopen
 from uuid import uuid4
 
@@ -15,7 +19,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from kafka_orders.formats.base import KINDS, Kind
 from kafka_orders.formats.choice import contract_format
 from kafka_orders.formats.registry import TYPES
-from tests.support.registry import BROKEN, Registry
+from tests.support.registry import BROKEN, CACHE, Registry
 
 
 def schema(kind: Kind) -> Schema:
@@ -117,3 +121,18 @@ def test_a_durable_one_keeps_its_schemas(durable: Registry, subject: str) -> Non
         one.laddr.ip for one in psutil.Process(durable.process.pid).net_connections() if one.status == "LISTEN"
     }
     assert {ip.removeprefix("::ffff:") for ip in listens} == {"127.0.0.1"}
+
+
+@pytest.mark.parametrize("end", [SIGINT, SIGTERM])
+def test_one_runs_by_a_command_until_it_is_ended(registry: Registry, end: Signals) -> None:
+    """As docs/howto/formats.md says: it prints its URL, answers there, and is gone with the command."""
+    told = [sys.executable, "-m", "tests.support.registry"]
+    environment = os.environ | {"KAFKA_ORDERS_CACHE": str(CACHE)}
+    with subprocess.Popen(told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as run:
+        assert run.stdout is not None
+        url = run.stdout.readline().strip()
+        (java,) = psutil.Process(run.pid).children()
+        assert urlopen(f"{url}/subjects", timeout=5).read() == b"[]"
+        run.send_signal(end)
+        assert (run.wait(20), run.stderr.read() if run.stderr else "") == (0, "")
+    assert not java.is_running()

@@ -1,4 +1,7 @@
-"""A real Schema Registry: Apicurio, fetched once as the embedded Kafka is, verified, run on the same JRE."""
+"""A real Schema Registry: Apicurio, fetched once as the embedded Kafka is, verified, run on the same JRE.
+
+`python -m tests.support.registry` runs one to try things with until Ctrl-C; what it is told is gone then.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import signal
 import socket
 import subprocess
 import tarfile
+import tempfile
+import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -21,8 +26,11 @@ from kafka_orders.domain.errors import LocalKafkaError
 from kafka_orders.formats.base import Kind
 from kafka_orders.local.checks import extra
 from kafka_orders.local.java import java
+from kafka_orders.sources import home_folder
 from tests.support.waiting import eventually
 
+#: Downloads are shared by all tests and kept between runs.
+CACHE = Path(os.environ.get("KAFKA_ORDERS_CACHE") or home_folder() / "jars")
 #: What is fetched, and what it has to be byte for byte.
 GROUP, ARTIFACT, VERSION = "io.apicurio", "apicurio-registry-app", "3.3.3"
 SIZE, SHA256 = 158_577_952, "8bc6751c76d963734224b01d5e7f84ccb3cb61c87d3bd77c36c35f10a5cbed63"
@@ -153,3 +161,20 @@ def made(cache: Path, folder: Path, *, durable: bool = False) -> Registry:
         pytest.skip(f"no schema registry here: {error}")
     folder.mkdir(parents=True, exist_ok=True)
     return Registry(code, folder, durable).start()
+
+
+def main() -> None:
+    """Run a registry, print its URL, and end it with this process's own end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(KeyboardInterrupt):
+        running = Registry(ensure(CACHE), Path(folder))
+        try:
+            print(running.start().url, flush=True)
+            while running.process and running.process.poll() is None:
+                time.sleep(0.5)
+        finally:
+            running.stop()
+
+
+if __name__ == "__main__":
+    main()

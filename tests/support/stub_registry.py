@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -37,6 +37,7 @@ class Held(NamedTuple):
     version: int
     text: str
     kind: str
+    references: Sequence[dict[str, Any]] = ()
 
     def told(self) -> dict[str, Any]:
         """Return it as the API does: Avro is what needs no saying."""
@@ -46,6 +47,7 @@ class Held(NamedTuple):
             "version": self.version,
             "id": self.schema_id,
             "schema": self.text,
+            "references": list(self.references),
             **kind,
         }
 
@@ -73,11 +75,13 @@ class StubRegistry:
         return f"http://127.0.0.1:{self._port}"
 
     def add(
-        self, text: str, kind: str = "AVRO", subject: str = "orders-value", schema_id: int | None = None
-    ) -> int:
-        """Register a schema, whatever it is worth; return its id."""
+        self, text: str, kind: str = "AVRO", subject: str = "orders-value", schema_id: int | None = None,
+        references: Iterable[str] = (),
+    ) -> int:  # fmt: skip
+        """Register a schema, whatever it is worth, that refers to first versions of others; return its id."""
+        refers = [{"name": one, "subject": one, "version": 1} for one in references]
         version = 1 + sum(one.subject == subject for one in self.held)
-        self.held.append(Held(schema_id or len(self.held) + 1, subject, version, text, kind))
+        self.held.append(Held(schema_id or len(self.held) + 1, subject, version, text, kind, refers))
         return self.held[-1].schema_id
 
     def up(self) -> None:
@@ -165,7 +169,9 @@ def _of_id(held: list[Held], rest: list[str]) -> tuple[int, str]:
         return _found([one.subject for one in held])
     if rest == ["versions"]:
         return _found([{"subject": one.subject, "version": one.version} for one in held])
-    return _found({name: told for name, told in held[0].told().items() if name in ("schema", "schemaType")})
+    return _found(
+        {name: told for name, told in held[0].told().items() if name in ("schema", "schemaType", "references")}
+    )
 
 
 def _of_subject(held: list[Held], rest: list[str]) -> tuple[int, str]:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from google.protobuf.internal.encoder import _VarintBytes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from kafka_orders.app import App
 from kafka_orders.domain.averages import tally
 from kafka_orders.domain.errors import DecodeError, InvalidOrderError, SettingsError
 from kafka_orders.domain.order import Contract, field_of, placed
-from kafka_orders.formats.base import KINDS, Kind
+from kafka_orders.formats.base import KINDS, Kind, parts_of
 from kafka_orders.formats.choice import contract_format, make_format, open_format
 from kafka_orders.testing import outcomes
 
@@ -247,3 +248,35 @@ def test_a_field_inside_can_be_set() -> None:
     assert placed({"a": {"b": 1, "c": 2}, "d": 3}, "a.b", 5) == {"a": {"b": 5, "c": 2}, "d": 3}
     assert placed({"a.b": 1}, "a.b", 5) == {"a.b": 5}
     assert placed({}, "a.b", 5) == {"a": {"b": 5}}
+
+
+def nested_message(levels: int) -> bytes:
+    payload = b""
+    for _ in range(levels):
+        payload = b"\x12" + _VarintBytes(len(payload)) + payload
+    return payload
+
+
+def test_schemas_that_contain_themselves_end_by_depth() -> None:
+    """As docs/howto/formats.md says; Avro's are refused (tests/unit/test_stub_registry.py)."""
+    plain = {"type": "object", "properties": {"a": {"type": "string"}, "next": {"$ref": "#"}}}
+    json_form = make_format("json", json.dumps(plain))
+    assert json_form.decode(b'{"next":' * 1022 + b"{}" + b"}" * 1022)
+    with pytest.raises(DecodeError, match="depth"):
+        json_form.decode(b'{"next":' * 1024 + b"{}" + b"}" * 1024)
+    proto = make_format("protobuf", 'syntax = "proto3"; message M { optional string a = 1; optional M next = 2; }')
+    assert proto.decode(nested_message(100))
+    with pytest.raises(DecodeError, match="not a message"):
+        proto.decode(nested_message(101))
+
+
+def test_googles_types_are_found_where_they_are_installed() -> None:
+    """And go to a registry as any import does; what comes with every compiler does not."""
+    text = (
+        'syntax = "proto3"; import "google/type/datetime.proto"; import "google/protobuf/timestamp.proto"; '
+        "message M { google.type.DateTime at = 1; google.protobuf.Timestamp since = 2; }"
+    )
+    *imports, own = parts_of(make_format("protobuf", text))
+    assert [(one.name, one.needs) for one in imports] == [("google/type/datetime.proto", ())]
+    assert "message DateTime" in imports[0].text
+    assert (own.text, own.needs) == (text, ("google/type/datetime.proto",))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -14,11 +16,13 @@ import pytest
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from kafka_orders.domain.errors import DecodeError, OutageError
+from kafka_orders.domain.errors import DecodeError, OutageError, RefusedError, SettingsError
 from kafka_orders.domain.headers import Headers
+from kafka_orders.domain.secrets import refuse_readable_registry
+from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.answers import MOST_ANSWER_BYTES
-from kafka_orders.formats.base import MOST_SCHEMA_BYTES
-from kafka_orders.formats.choice import contract_format
+from kafka_orders.formats.base import MOST_SCHEMA_BYTES, Format
+from kafka_orders.formats.choice import contract_format, open_format
 from kafka_orders.formats.codec import Codec
 from kafka_orders.formats.framing import Naming
 from kafka_orders.formats.registry import SchemaRegistry
@@ -155,7 +159,7 @@ def test_a_wrong_address_is_an_outage(stub: StubRegistry) -> None:
     with pytest.raises(OutageError, match="HTTP 404"):
         registry.by_id(known)
     with pytest.raises(OutageError, match="HTTP 404"):
-        registry.id_of("orders-value", "avro", AVRO.text)
+        registry.id_of("orders-value", AVRO)
 
 
 def test_an_endless_answer_takes_neither_time_nor_memory(stub: StubRegistry) -> None:
@@ -248,3 +252,132 @@ def test_a_compressed_answer_is_none() -> None:
             SchemaRegistry(f"http://127.0.0.1:{server.server_port}", PLAIN).by_id(1)
         server.shutdown()
     assert set(asked) == {"identity"}
+
+
+ORDER = (
+    'syntax = "proto3"; package t; import "paid.proto"; '
+    "message Order { optional string orderId = 1; optional Paid paid = 2; }"
+)
+PAID = 'syntax = "proto3"; package t; import "sum.proto"; message Paid { optional Sum sum = 1; }'
+SUM = 'syntax = "proto3"; package t; message Sum { optional double amount = 1; }'
+PAYED = {"orderId": "1", "paid": {"sum": {"amount": 4.5}}}
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Format:
+    """A schema that imports a file which imports another one."""
+    for name, text in (("order.proto", ORDER), ("paid.proto", PAID), ("sum.proto", SUM)):
+        (tmp_path / name).write_text(text)
+    return open_format(str(tmp_path / "order.proto"))
+
+
+def importing(
+    stub: StubRegistry, own: Format, paid: str = PAID, inner: str = SUM, back: str = ""
+) -> Callable[[], Any]:
+    """Register the schema and what it imports; return what decodes an order by it."""
+    stub.add(inner, "PROTOBUF", "sum.proto", references=[back] if back else [])
+    stub.add(paid, "PROTOBUF", "paid.proto", references=["sum.proto"])
+    known = stub.add(ORDER + "\n", "PROTOBUF", references=["paid.proto"])
+    codec = Codec(own, registry=(SchemaRegistry(stub.url, PLAIN), Naming("orders")))
+    return lambda: codec.decode(b"\0" + known.to_bytes(4, "big") + b"\0" + own.encode(PAYED))
+
+
+def test_imports_of_imports_are_fetched_once(stub: StubRegistry, own: Format) -> None:
+    """On the way of the first order of an id."""
+    decode = importing(stub, own)
+    assert decode() == decode() == PAYED
+    asked = [one for one in stub.asked if ".proto" in one]
+    assert asked == ["GET /subjects/paid.proto/versions/1", "GET /subjects/sum.proto/versions/1"]
+
+
+@pytest.mark.parametrize("name", ["paid.proto", "sum.proto"])
+@pytest.mark.parametrize("fault", [500, CUT, "{}"])
+def test_an_outage_at_an_import_is_one(stub: StubRegistry, own: Format, name: str, fault: int | str) -> None:
+    """Orders wait, and nothing of it is remembered."""
+    decode = importing(stub, own)
+    stub.fault, stub.faulty = fault, f"/{name}/versions/1"
+    with pytest.raises(OutageError, match="no order was touched"):
+        decode()
+    stub.fault = None
+    assert decode() == PAYED
+
+
+@pytest.mark.parametrize("name", ["paid.proto", "sum.proto"])
+def test_an_import_that_is_missing_is_the_records_fault(stub: StubRegistry, own: Format, name: str) -> None:
+    """It is named, with subject and version."""
+    decode = importing(stub, own)
+    stub.held = [one for one in stub.held if one.subject != name]
+    with pytest.raises(DecodeError, match=f"schema id 3 imports {name}, which: version 1 of {name} is not in"):
+        decode()
+
+
+def test_imports_are_no_way_around_the_limits(stub: StubRegistry, own: Format) -> None:
+    """Neither large nor endless nor in a circle; names lead nowhere else; strangers' are not even asked for."""
+    blanks = " " * (MOST_SCHEMA_BYTES // 2)
+    with pytest.raises(DecodeError, match="100 files or"):
+        importing(stub, own, PAID + blanks, SUM + blanks)()
+    stub.held.clear()
+    circle = SUM.replace("package t;", 'package t; import "paid.proto";')
+    with pytest.raises(DecodeError, match="cannot be used"):
+        importing(stub, own, inner=circle, back="paid.proto")()
+    stub.held.clear()
+    decode = importing(stub, own)
+    for number in range(100):
+        stub.add(SUM, "PROTOBUF", f"{number}.proto", references=[f"{number + 1}.proto"])
+    stub.add(SUM, "PROTOBUF", "100.proto")
+    known = stub.add(ORDER, "PROTOBUF", references=["0.proto"])
+    codec = Codec(own, registry=(SchemaRegistry(stub.url, PLAIN), Naming("orders")))
+    with pytest.raises(DecodeError, match="100 files or"):
+        codec.decode(b"\0" + known.to_bytes(4, "big") + b"\0")
+    outside = stub.add(ORDER, "PROTOBUF", references=["../out.proto"])
+    stub.add(SUM, "PROTOBUF", "../out.proto")
+    with pytest.raises(DecodeError, match="no name below"):
+        codec.decode(b"\0" + outside.to_bytes(4, "big") + b"\0")
+    stub.asked.clear()
+    foreign = stub.add(ORDER, "PROTOBUF", "others-value", references=["paid.proto"])
+    with pytest.raises(DecodeError, match="belongs to others-value"):
+        codec.decode(b"\0" + foreign.to_bytes(4, "big") + b"\0")
+    assert [one for one in stub.asked if ".proto" in one] == []
+    assert decode() == PAYED
+
+
+def test_nothing_is_registered_where_an_import_is_too_large(
+    stub: StubRegistry, tmp_path: Path, own: Format
+) -> None:
+    """Together they would not be read again."""
+    (tmp_path / "sum.proto").write_text(SUM + " " * MOST_SCHEMA_BYTES)
+    with pytest.raises(SettingsError, match="characters"):
+        SchemaRegistry(stub.url, PLAIN).id_of("orders-value", own)
+    assert stub.held == []
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8081", "http://a,me:secret@localhost:8081", "ftp://localhost:8081", ","]
+)
+def test_a_url_that_is_none_is_told_without_its_password(url: str) -> None:
+    """Before anything is sent."""
+    with pytest.raises(
+        SettingsError, match=r"has to begin with http:// or https://: '(ftp://)?(localhost:8081)?'$"
+    ):
+        SchemaRegistry(url)
+
+
+def test_a_registry_that_answers_is_not_said_to_be_silent(stub: StubRegistry) -> None:
+    """What it answers with is told, and what may be wrong; workers wait all the same."""
+    for fault, said in ((None, "Apicurio's is /apis/ccompat/v7"), (500, r"HTTP 500 \(told to fail\): .* its log")):
+        stub.fault = fault
+        with pytest.raises(OutageError, match=said) as seen:
+            SchemaRegistry(f"{stub.url}/elsewhere", PLAIN).numbers("orders-value")
+        assert "does not answer" not in str(seen.value)
+
+
+def test_no_address_of_several_holds_a_login_or_sends_one_readable() -> None:
+    """The second is looked at as the first is."""
+    for second, told, why in (
+        ("http://me:secret@127.0.0.1:2", {}, "holds a login"),
+        ("http://far.example:2", {"basic.auth.user.info": "me:secret"}, "readable over the network"),
+    ):
+        settings = replace(Settings(), registry_url=f"http://127.0.0.1:1,{second}", registry=told)
+        with pytest.raises(RefusedError, match=why) as seen:
+            refuse_readable_registry(settings)
+        assert "secret" not in str(seen.value)
