@@ -45,8 +45,9 @@ schema.add_command(compare_command)
 def register(settings: Settings, *, output: str) -> None:
     """Register the orders' schema, and print its subject and id; the same one again changes nothing.
 
-    What the registry refuses as incompatible is not registered (exit 4). `produce` registers what is missing, too:
-    this is for those who deploy schemas first.
+    Before it what a .proto file imports, each file under the path that it is imported by; these stay if then the
+    schema is refused. What the registry refuses as incompatible is not registered (exit 4).
+    `produce` registers what is missing, too: this is for those who deploy schemas first.
     """
     own, registry = _own(settings), _registry(settings)
     subject = _subject(settings, own)

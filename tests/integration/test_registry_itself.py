@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from signal import SIGINT, SIGTERM, Signals
+from typing import Any
 from urllib.request import urlopen
 from uuid import uuid4
 
@@ -121,6 +123,19 @@ def test_a_durable_one_keeps_its_schemas(durable: Registry, subject: str) -> Non
         one.laddr.ip for one in psutil.Process(durable.process.pid).net_connections() if one.status == "LISTEN"
     }
     assert {ip.removeprefix("::ffff:") for ip in listens} == {"127.0.0.1"}
+
+
+def test_what_it_says_to_json_schemas_of_others(client: SchemaRegistryClient, subject: str) -> None:
+    """As docs/howto/formats.md tells: of an open object, and of the newest draft."""
+    plain: dict[str, Any] = {"type": "object", "properties": {"a": {"type": "string"}}}
+    more = {**plain, "properties": {**plain["properties"], "b": {"type": "string"}}}
+    client.register_schema(subject, Schema(json.dumps(plain), "JSON"))
+    assert refusal(lambda: client.register_schema(subject, Schema(json.dumps(more), "JSON")))[0] == 409
+    assert client.test_compatibility(subject, Schema(json.dumps(more), "JSON")) is False
+    draft = {"$schema": "https://json-schema.org/draft/2020-12/schema", **plain}
+    client.register_schema(f"new-{subject}", Schema(json.dumps(draft), "JSON"))
+    again = Schema(json.dumps({**draft, "description": "more"}), "JSON")
+    assert refusal(lambda: client.register_schema(f"new-{subject}", again))[0] == 500
 
 
 @pytest.mark.parametrize("end", [SIGINT, SIGTERM])
