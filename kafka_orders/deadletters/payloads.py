@@ -82,13 +82,13 @@ def flat(order: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]
 
 
 def readable(value: Any) -> Any:
-    """Return a value as JSON has it and people wrote it: decimals as text, 16.26 also where 32 bits hold it."""
+    """Return a value as JSON has it and people wrote it: 16.26 also where 32 bits hold it, bytes as hex."""
     if isinstance(value, Mapping):
         return {str(name): readable(one) for name, one in value.items()}
     if isinstance(value, list):
         return [readable(one) for one in value]
-    if isinstance(value, float):
-        return _shortest(value)
+    if isinstance(value, float | bytes):
+        return _shortest(value) if isinstance(value, float) else value.hex(" ")
     return value if value is None or isinstance(value, str | int) else str(value)
 
 

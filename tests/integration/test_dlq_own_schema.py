@@ -89,7 +89,7 @@ def test_every_command_takes_the_schema_by_flags(line: Pipeline, tmp_path: Path)
     ):  # fmt: skip
         assert rows(line, *words, *flags), words
     exported = line.run("dlq", "export", "-", *flags)
-    assert json.loads(exported.stdout)["readable"]["order"]["id"] == "2", exported.stderr
+    assert json.loads(exported.stdout)["readable"]["order"]["total.amount"] == "-5.00", exported.stderr
     averages = line.run("averages", *flags, "--registry-url", "http://127.0.0.1:1", "-o", "jsonl")
     assert json.loads(averages.stdout.splitlines()[0])["average"] == 3.0, averages.stderr
     for words in (("list",), ("show", name)):
