@@ -27,7 +27,7 @@ _TRIED = 10_000
 
 
 @click.command()
-@with_settings(*SETTINGS, "value_field", "id_field")
+@with_settings(*SETTINGS)
 @with_selection
 @topic_option
 @click.option("--set", "sets", multiple=True, metavar="FIELD=EXPRESSION", help="new value of a field")
@@ -63,8 +63,10 @@ def edit(
         if not sets:
             work = _typed(work, letters, selection)
         found = preview(work, letters)
+        if not dry_run and not found.changing:
+            raise KafkaOrdersError("nothing was changed, and nothing is sent: " + "; ".join(_refusals(found)))
         _show(found)
-        if dry_run or not found.changing:
+        if dry_run:
             return
         _ask(selection, found, yes=yes)
         begun = jobs.begun("edit", queue, selection, reason, asdict(options) | {"set": list(sets)})
@@ -107,8 +109,12 @@ def _show(found: Preview) -> None:
         for line in (*changed.fields(), changed.bytes()):
             say(f"  {printable(line)}")
     say(f"{found.changing} would change" + (f", {len(found.samples)} of them above" if found.changing else ""))
-    for why, count in found.refused.most_common(10):
-        say(f"{count} would not: {printable(why)}")
+    for line in _refusals(found):
+        say(line)
+
+
+def _refusals(found: Preview) -> list[str]:
+    return [f"{count} would not: {printable(why)}" for why, count in found.refused.most_common(10)]
 
 
 def _ask(selection: Selection, found: Preview, *, yes: bool) -> None:

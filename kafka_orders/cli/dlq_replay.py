@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from kafka_orders.app import App
-from kafka_orders.cli.options import FORMAT, output_option, quiet_option, say, with_settings
+from kafka_orders.cli.options import ORDERS, output_option, quiet_option, say, with_settings
 from kafka_orders.cli.roles import load_handler
 from kafka_orders.cli.selecting import topic_option, with_selection
 from kafka_orders.cli.tables import emit
@@ -32,13 +32,13 @@ from kafka_orders.pipeline.heap import settled_heap
 from kafka_orders.pipeline.roles import Job
 from kafka_orders.pipeline.stop import Stop
 
-SETTINGS = ("retry_topic", "dlq_topic", "dlq_status_topic", "dlq_group", "max_retries", *FORMAT, "group_by")
+SETTINGS = ("retry_topic", "dlq_topic", "dlq_status_topic", "dlq_group", "max_retries", *ORDERS)
 reason_option = click.option("--reason", default="", metavar="TEXT", help="why; kept with the job")
 yes_option = click.option("--yes", is_flag=True, help="ask nothing")
 
 
 @click.command()
-@with_settings(*SETTINGS, "handler", "value_field", "id_field", "fail")
+@with_settings(*SETTINGS, "handler", "fail")
 @with_selection
 @topic_option
 @click.option(

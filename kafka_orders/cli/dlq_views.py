@@ -18,13 +18,14 @@ from kafka_orders.cli.tables import Rows, emit
 from kafka_orders.deadletters.groups import grouped
 from kafka_orders.deadletters.journey import journey
 from kafka_orders.deadletters.notes import write_note
+from kafka_orders.deadletters.payloads import flat
 from kafka_orders.deadletters.queue import Queue
 from kafka_orders.deadletters.selection import Selection
 from kafka_orders.deadletters.stats import Stats, stats
 from kafka_orders.deadletters.telling import group_row, iso, journey_told, letter_row
 from kafka_orders.deadletters.watch import printable
 from kafka_orders.domain import headers
-from kafka_orders.domain.errors import KafkaOrdersError
+from kafka_orders.domain.errors import UNREADABLE, KafkaOrdersError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.domain.standing import LetterId
 
@@ -50,8 +51,15 @@ def list_(settings: Settings, selection: Selection, *, other_topic: str, output:
             for row in rows:
                 click.echo(json.dumps(row))
         else:
-            emit([_screen(row) for row in rows] if output == "table" else list(rows), output)
+            found = list(rows)
+            emit([_screen(row) for row in found] if output == "table" else found, output)
+            _hint(output, all(row["product"] is None for row in found) and bool(found), quiet=quiet)
         _tell_bounds(queue, selection, quiet=quiet)
+
+
+def _hint(output: str, is_unread: bool, *, quiet: bool) -> None:
+    if is_unread and output == "table":
+        say(f"no payload here {UNREADABLE}", quiet=quiet)
 
 
 def _screen(row: dict[str, Any]) -> dict[str, Any]:
@@ -87,6 +95,7 @@ def show(settings: Settings, ids: tuple[str, ...], *, other_topic: str, output: 
     with opened(settings, App().job(settings), topic, quiet=quiet) as (queue, _):
         queue.require(selection)
         rows = [journey_told(journey(queue, letter)) for letter in list(queue.letters(selection))]
+    _hint(output, all("hex" in row["payload"] for row in rows), quiet=quiet)
     if output != "table":
         emit(rows, output)
         return
@@ -114,7 +123,7 @@ def _lines(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return "  ".join(f"{name}={_text(held)}" for name, held in value.items() if held not in (None, ""))
+        return "  ".join(f"{path}={_text(held)}" for path, held in flat(value) if held not in (None, ""))
     if isinstance(value, list):
         return ": ".join(_text(each) for each in value)
     return "\n".join(map(printable, str(value).splitlines())).replace("\n", "\n" + " " * _INDENT)

@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 import click
 
 from kafka_orders.app import App
-from kafka_orders.cli.options import FORMAT, GROUPS, TOPICS, output_option, with_settings
+from kafka_orders.cli.options import GROUPS, ORDERS, TOPICS, output_option, with_settings
 from kafka_orders.domain.settings import Settings
 from kafka_orders.report import Report, reporting
 
@@ -18,9 +18,7 @@ _EVERY_SECONDS = 1.0
 
 
 @click.command()
-@with_settings(
-    *TOPICS, "dlq_status_topic", *GROUPS, *FORMAT, "group_by", "max_retries", "retry_delay_ms", "retry_jitter"
-)
+@with_settings(*TOPICS, "dlq_status_topic", *GROUPS, *ORDERS, "max_retries", "retry_delay_ms", "retry_jitter")
 @click.option("--watch", is_flag=True, help="show it again every second, until Ctrl-C")
 @output_option
 def report(settings: Settings, *, watch: bool, output: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from kafka_orders.app import App
-from kafka_orders.cli.options import FORMAT, TOPICS, with_settings
+from kafka_orders.cli.options import FORMAT, ORDERS, TOPICS, with_settings
 from kafka_orders.domain.errors import SettingsError
 from kafka_orders.domain.settings import Settings
 from kafka_orders.formats.opening import codec_of
@@ -21,10 +21,9 @@ from kafka_orders.programs import run_producer, say, write_line
 from kafka_orders.stage.supervisor import supervise
 
 _WORKER = (
-    *TOPICS, "output_topic", *FORMAT, "value_field", "group_by",
-    "id_field", "handler", "fail", "max_retries", "retry_delay_ms", "retry_jitter", "breaker", "probe",
-    "batch_size", "batch_ms", "epoch", "instance_id", "group_protocol", "session_timeout_ms", "log_format",
-    "metrics_port", "metrics_host",
+    *TOPICS, "output_topic", *ORDERS, "handler", "fail", "max_retries", "retry_delay_ms", "retry_jitter",
+    "breaker", "probe", "batch_size", "batch_ms", "epoch", "instance_id", "group_protocol", "session_timeout_ms",
+    "log_format", "metrics_port", "metrics_host",
 )  # fmt: skip
 _processes = click.option(
     "--processes", type=click.IntRange(1, 256), default=1, show_default=True,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from kafka_orders.cli.options import FORMAT, output_option, quiet_option, say, with_settings
+from kafka_orders.cli.options import ORDERS, output_option, quiet_option, say, with_settings
 from kafka_orders.cli.schema_compare import compare_command
 from kafka_orders.cli.tables import emit
 from kafka_orders.domain.errors import EXIT_FAILED, SettingsError
@@ -20,7 +20,7 @@ from kafka_orders.formats.evolution import Change, Source, changes
 from kafka_orders.formats.opening import naming_of, own_format, registry_of
 from kafka_orders.formats.registry import SchemaRegistry
 
-_ASKED = ("topic", *FORMAT, "value_field", "group_by", "id_field")
+_ASKED = ("topic", *ORDERS)
 #: What has to hold for each need, of (new consumers read old orders, old consumers read new orders).
 _NEEDS = {"backward": (True, False), "forward": (False, True), "full": (True, True), "none": (False, False)}
 

@@ -25,7 +25,7 @@ _TOKEN = re.compile(r"[\w.~+/=-]{16,}", re.ASCII)
 
 
 @click.command()
-@with_settings(*SETTINGS, "handler", "value_field", "id_field", "log_format")
+@with_settings(*SETTINGS, "handler", "log_format")
 @click.option(
     "--host",
     default="127.0.0.1",

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from kafka_orders.app import App
-from kafka_orders.cli.options import FORMAT, GROUPS, TOPICS, output_option, quiet_option, with_settings
+from kafka_orders.cli.options import GROUPS, ORDERS, TOPICS, output_option, quiet_option, with_settings
 from kafka_orders.cli.tables import Rows, emit, live
 from kafka_orders.domain.averages import Tally
 from kafka_orders.domain.errors import EXIT_NOT_PROVEN
@@ -30,7 +30,7 @@ watch_option = click.option("--watch", is_flag=True, help="show it again every s
 
 
 @click.command()
-@with_settings("averages_topic", "format", "schema", "value_field")
+@with_settings("averages_topic", *ORDERS)
 @watch_option
 @output_option
 def averages(settings: Settings, *, watch: bool, output: str) -> None:
@@ -109,7 +109,7 @@ def _show(rows: Callable[[], Rows], output: str, *, watch: bool) -> None:
 
 
 @click.command()
-@with_settings(*TOPICS, "dlq_status_topic", *GROUPS, *FORMAT, "value_field", "group_by", "id_field")
+@with_settings(*TOPICS, "dlq_status_topic", *GROUPS, *ORDERS)
 @click.option("--deep", is_flag=True, help="recompute every count and sum from the orders, and check each origin")
 @output_option
 @quiet_option

@@ -6,11 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from kafka_orders.deadletters.expressions import Assignment, applied
 from kafka_orders.deadletters.letters import Letter
-from kafka_orders.deadletters.payloads import describe
+from kafka_orders.deadletters.payloads import describe, flat, readable
 from kafka_orders.domain.errors import DecodeError
 from kafka_orders.domain.headers import Headers
 from kafka_orders.domain.order import Decode
@@ -23,7 +24,7 @@ _SHOWN_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A letter's order before and after; ``before`` is None where its payload does not decode."""
+    """A letter's order before, and after as it will be read; ``before`` is None where nothing can be parsed."""
 
     before: Mapping[str, Any] | None
     after: Mapping[str, Any]
@@ -37,12 +38,12 @@ class Changed:
 
     def fields(self) -> list[str]:
         """Return a line for each field that differs."""
-        before = self.before or {}
-        names = [*self.after, *(name for name in before if name not in self.after)]
+        before, after = dict(flat(self.before or {})), dict(flat(self.after))
+        names = [*after, *(name for name in before if name not in after)]
         return [
-            f"{name}: {before.get(name, '<none>')!r} -> {self.after.get(name, '<none>')!r}"
+            f"{name}: {_told(before.get(name, '<none>'))} -> {_told(after.get(name, '<none>'))}"
             for name in names
-            if before.get(name, _NO) != self.after.get(name, _NO)
+            if before.get(name, _NO) != after.get(name, _NO)
         ]
 
     def bytes(self) -> str:
@@ -56,6 +57,10 @@ class Changed:
 
 
 _NO = object()
+
+
+def _told(value: Any) -> str:
+    return str(value) if isinstance(value, Decimal) else repr(readable(value))
 
 
 def _hex(some: bytes) -> str:
@@ -80,13 +85,14 @@ class Edit:
                 schema or cannot be counted.
         """
         held, old = describe(letter.payload, self.codec.decode, letter.headers), letter.payload or b""
-        if self.whole is None and (held.fields is None or held.kind == "json"):
-            raise ValueError(f"its payload does not decode ({held.error or held.kind}): edit it alone, whole")
+        if self.whole is None and held.fields is None:
+            raise ValueError(f"its payload does not decode: {held.error or 'it has none'}; edit it alone, whole")
         after = dict(self.whole) if self.whole is not None else applied(self.assignments, held.fields or {})
         form = self._form(old, letter.headers)
         payload = form.encode(after)
-        self.validate(form.decode(payload))  # as it will be read: a float is rounded to the schema's own
-        frame = old[:FRAME_BYTES] if held.kind == "framed" else b""
+        after = form.decode(payload)  # as it will be read: a float is rounded to the schema's own
+        self.validate(after)
+        frame = old[:FRAME_BYTES] if held.kind == "framed" and not form.head else b""
         return Changed(held.fields, after, old, frame + payload)
 
     def _form(self, old: bytes, held: Headers) -> Form:
@@ -136,11 +142,8 @@ def preview(edit: Edit, letters: Iterable[Letter], samples: int = 3) -> Preview:
 
 
 def editable(letter: Letter, decode: Decode) -> str:
-    """Return the order as JSON for an editor; an empty object where it does not decode."""
-    return (
-        json.dumps(dict(describe(letter.payload, decode, letter.headers).fields or {}), indent=2, default=str)
-        + "\n"
-    )
+    """Return the order as JSON for an editor; an empty object where nothing can be parsed."""
+    return json.dumps(readable(describe(letter.payload, decode, letter.headers).fields or {}), indent=2) + "\n"
 
 
 def edited(text: str) -> dict[str, Any]:

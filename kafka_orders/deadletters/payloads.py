@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from ctypes import c_float
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +43,13 @@ def describe(payload: bytes | None, decode: Decode, held: Headers | None = None)
     fields, error = _tried(payload, held or [], decode)
     if fields is not None:
         return Payload("own", fields)
-    framed = payload[:1] == FRAME and len(payload) > FRAME_BYTES
-    if framed and (inside := _tried(payload[FRAME_BYTES:], held or [], decode)[0]) is not None:
-        return Payload("framed", inside, int.from_bytes(payload[1:FRAME_BYTES], "big"))
+    if payload[:1] == FRAME and len(payload) > FRAME_BYTES:
+        inside = payload[FRAME_BYTES:]
+        told = _tried(inside, held or [], decode)[0] or _json(inside)
+        if told is not None:
+            return Payload("framed", told, int.from_bytes(payload[1:FRAME_BYTES], "big"))
     if (told := _json(payload)) is not None:
-        return Payload("json", told)
+        return Payload("json", told, error=error)
     at = _AT_BYTE.search(error)
     broke_at, shown = (int(at[1]) if at else None), payload[:_SHOWN_BYTES].hex(" ")
     try:
@@ -67,6 +70,34 @@ def tolerant(decode: Decode) -> Decode:
         return found.fields
 
     return decoded
+
+
+def flat(order: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the fields of an order, those of records inside by dotted paths."""
+    for name, value in order.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{before}{name}.")
+        else:
+            yield before + name, value
+
+
+def readable(value: Any) -> Any:
+    """Return a value as JSON has it and people wrote it: 16.26 also where 32 bits hold it, bytes as hex."""
+    if isinstance(value, Mapping):
+        return {str(name): readable(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [readable(one) for one in value]
+    if isinstance(value, float | bytes):
+        return _shortest(value) if isinstance(value, float) else value.hex(" ")
+    return value if value is None or isinstance(value, str | int) else str(value)
+
+
+def _shortest(value: float) -> float:
+    if float(f"{value:.9g}") == value:
+        return value
+    # With more digits than 32 bits can tell, and exactly what they hold: that is where it came from.
+    shorter = (float(f"{value:.{digits}g}") for digits in range(6, 10))
+    return next((one for one in shorter if c_float(one).value == value), value)
 
 
 def _tried(payload: bytes, held: Headers, decode: Decode) -> tuple[Mapping[str, Any] | None, str]:

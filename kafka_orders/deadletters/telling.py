@@ -9,6 +9,7 @@ from typing import Any
 from kafka_orders.deadletters.groups import MOST_DISTINCT, Group
 from kafka_orders.deadletters.journey import Journey
 from kafka_orders.deadletters.letters import Letter
+from kafka_orders.deadletters.payloads import readable
 from kafka_orders.deadletters.queue import Queue
 from kafka_orders.deadletters.selection import order_of
 from kafka_orders.deadletters.watch import printable
@@ -44,7 +45,7 @@ def journey_told(found: Journey) -> dict[str, Any]:
         "standing": asdict(standing),
         "job": None if found.job is None else asdict(found.job),
         "key": printable(letter.key),
-        "payload": {name: value for name, value in asdict(payload).items() if value not in (None, "")},
+        "payload": {name: readable(value) for name, value in asdict(payload).items() if value not in (None, "")},
         "written_by": told.dialect,
         "origin": None if told.origin is None else str(told.origin),
         "error_class": told.fqcn,

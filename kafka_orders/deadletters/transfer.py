@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TextIO
 
 from kafka_orders.deadletters.letters import Letter
+from kafka_orders.deadletters.payloads import flat, readable
 from kafka_orders.deadletters.queue import Queue
 from kafka_orders.deadletters.selection import Selection, order_of
 from kafka_orders.domain import headers
@@ -72,7 +73,7 @@ def _readable(letter: Letter, decode: Decode) -> dict[str, Any]:
         "group": told.fingerprint,
         "retries": told.retries,
         "replays": told.replay_count,
-        "order": {name: str(value) for name, value in order_of(letter, decode).items()},
+        "order": {name: str(value) for name, value in flat(readable(order_of(letter, decode)))},
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kafka_orders.deadletters.payloads import readable
 from kafka_orders.domain import headers
 from kafka_orders.domain.order import Decode
 from kafka_orders.domain.settings import Settings
@@ -56,7 +57,7 @@ def describe(message: Message, decode: Decode) -> str:
 def order_text(message: Message, decode: Decode) -> str:
     """Return the decoded order, or that it could not be decoded."""
     try:
-        return str(dict(decode(message.value() or b"", headers_of(message))))
+        return str(readable(decode(message.value() or b"", headers_of(message))))
     except Exception:  # an app's own decoder raises what it likes
         return "<could not decode>"
 

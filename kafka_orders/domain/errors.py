@@ -13,6 +13,9 @@ from typing import Any
 #: A handler cannot ask for a longer wait: one hour in seconds.
 LONGEST_WAIT_SECONDS = 3_600
 
+#: What to look at first where payloads are not what they should be.
+UNREADABLE = "cannot be read with these settings; is --schema, --format or --registry-url missing?"
+
 # What follows `#:` stands in docs/reference/exit-codes.md too.
 #: Failed; the message on stderr says what, and what it means for the orders.
 EXIT_FAILED = 1

@@ -26,6 +26,7 @@ MOST_VALUES = 150_000
 MOST_SCHEMA_BYTES = 256 * 1024
 #: Protobuf's own files come with every compiler, and are in no registry.
 WELL_KNOWN = "google/protobuf/"
+_MOST_DIGITS = 100
 
 
 class Part(NamedTuple):
@@ -117,6 +118,21 @@ def number_of(text: str) -> Decimal:
         raise ValueError(text) from None
     if number.is_snan():
         raise ValueError(text)
+    return number
+
+
+def exact(value: Decimal | float | str) -> Decimal:
+    """Return the decimal number that a number or a text is written as.
+
+    Raises:
+        ValueError: it is none, or of more digits than any price has: these would take minutes to write.
+    """
+    try:
+        number = number_of(str(value))
+    except ValueError:
+        raise ValueError(f"{value!r:.80} is not a decimal number") from None
+    if not number.is_finite() or abs(number.adjusted()) > _MOST_DIGITS:
+        raise ValueError(f"{value!r:.80} is not a decimal number of at most {_MOST_DIGITS} digits")
     return number
 
 

@@ -19,7 +19,16 @@ from google.protobuf.message_factory import GetMessageClass
 
 from kafka_orders.domain.errors import DecodeError, SettingsError
 from kafka_orders.domain.order import Contract, Read
-from kafka_orders.formats.base import MOST_BYTES, Budget, Kind, Part, Record, refuse_large, refuse_large_schema
+from kafka_orders.formats.base import (
+    MOST_BYTES,
+    Budget,
+    Kind,
+    Part,
+    Record,
+    exact,
+    refuse_large,
+    refuse_large_schema,
+)
 from kafka_orders.formats.flat import run
 from kafka_orders.formats.protobuf_decimal import DECIMALS, MESSAGE_COST, decimal_message, decimal_of
 from kafka_orders.formats.protoc import files_of, written_parts
@@ -265,8 +274,8 @@ def _fit(field: FieldDescriptor, value: Any) -> Any:
     inner = field.message_type
     if field.type == FieldDescriptor.TYPE_FLOAT and isinstance(value, float | int) and not _is_single(value):
         raise ValueError(f"{field.name}: {value!r} is too large for a float")
-    if inner and isinstance(value, Decimal | int | float) and inner.full_name in DECIMALS:
-        return decimal_message(inner.full_name, Decimal(str(value)))
+    if inner and isinstance(value, Decimal | int | float | str) and inner.full_name in DECIMALS:
+        return decimal_message(inner.full_name, value if isinstance(value, Decimal) else exact(value))
     if inner and not field.is_repeated and isinstance(value, Mapping):
         return _fitting(inner, value)
     return value

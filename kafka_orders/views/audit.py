@@ -70,6 +70,8 @@ class Audit:
         self.slots: dict[Slot, Seen] = {}
         self.links_complete = True
         self._findings: list[str] = []
+        #: Orders that must be counted, and cannot be read.
+        self.unreadable = 0
 
     def link(self, link: Link, *, dead: bool) -> None:
         """Tell of a record in `orders_retry`, or in `orders_dlq`."""
@@ -112,6 +114,7 @@ class Audit:
         try:
             product, amount = self._validate(self._decode(value, held))
         except (ValueError, InvalidOrderError) as error:
+            self.unreadable += 1
             self._find(f"{_name(link)} was passed, is not dead, and cannot be counted: {error}")
         else:
             seen.count(product, amount)

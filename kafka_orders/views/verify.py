@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kafka_orders.deadletters.book import Book
 from kafka_orders.domain import headers
-from kafka_orders.domain.errors import BrokerError
+from kafka_orders.domain.errors import UNREADABLE, BrokerError
 from kafka_orders.domain.order import Contract, Decode
 from kafka_orders.domain.records import Progress, Slot
 from kafka_orders.domain.recovery import Bounds
@@ -65,6 +65,8 @@ class Verdict:
     not_provable: int
     #: Dead letters that something became of, by status.
     statuses: dict[str, int] = field(default_factory=dict)
+    #: Orders that should be counted and cannot be read: by these settings, unless it is their bytes.
+    unreadable: int = 0
 
     @property
     def holds(self) -> bool:
@@ -80,7 +82,8 @@ class Verdict:
         parts += [f"{self.unread} not read yet"] if self.unread else []
         became = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
         if not self.holds:
-            return f"does NOT hold: {len(self.findings)} findings in {total} orders"
+            unread = f"; {self.unreadable} that should be counted {UNREADABLE}" if self.unreadable else ""
+            return f"does NOT hold: {len(self.findings)} findings in {total} orders{unread}"
         limits = f"; not provable for {self.not_provable} that retention removed" if self.not_provable else ""
         # With a part removed by retention some of it is the state's word, not proved.
         how = "proved order by order" if self.deep and not self.not_provable else "holds"
@@ -156,7 +159,8 @@ class _Verification:
         standings = self._standings()
         if standings is not None and self.links_complete:
             findings += self.replays.findings(standings, settings.retry_topic)
-        return self._verdict(findings, audit.slots, standings or {}, deep=deep)
+        verdict = self._verdict(findings, audit.slots, standings or {}, deep=deep)
+        return replace(verdict, unreadable=audit.unreadable)
 
     def _standings(self) -> dict[str, Standing] | None:
         """Return the statuses as they are after all else was read; None where they cannot be read."""

@@ -83,7 +83,12 @@ def test_wrong_edits_are_said(line: Pipeline) -> None:
         (("--set", "price=1", "--product", "None"), 1, "nothing to edit"),
         ((), 2, "an editor takes one dead letter"),
         (("--set", "price=price+1"), 2, "Type 'edit 2'"),
-        (("--set", "price=-1", "--yes"), 0, "0 would change"),
+        (("--set", "price=-1", "--dry-run"), 0, "0 would change"),
+        (
+            ("--set", "price=-1", "--yes"),
+            1,
+            "nothing was changed, and nothing is sent: 2 would not: field price is -1",
+        ),
     ):
         done = line.run("dlq", "edit", *words)
         assert (done.returncode, said in done.stderr) == (code, True), (words, done)

@@ -1,7 +1,10 @@
 """What only state, offsets and origins together can tell: each disagreement is found."""
 
+from dataclasses import replace
+
 import pytest
 
+from kafka_orders.domain.errors import UNREADABLE
 from kafka_orders.domain.records import Progress, Slot
 from kafka_orders.domain.recovery import Bounds
 from kafka_orders.views.lag import Lag, totals
@@ -106,6 +109,8 @@ def test_a_verdict_claims_only_what_was_proved() -> None:
     assert verdict(not_provable=2).sentence.startswith("holds: 4 orders")
     assert "not provable for 2" in verdict(not_provable=2).sentence
     assert verdict(not_provable=0, findings=["x"]).sentence == "does NOT hold: 1 findings in 4 orders"
+    unread = replace(verdict(not_provable=0, findings=["x"]), unreadable=1).sentence
+    assert unread == "does NOT hold: 1 findings in 4 orders; 1 that should be counted " + UNREADABLE
 
 
 def test_lag_is_summed_by_group() -> None:

@@ -84,6 +84,7 @@ def test_a_dead_letter_tells_what_died_and_why() -> None:
     text = describe(message(order(5, "A", 2.0), topic="orders_dlq", key=b"id-5", headers=held), CODEC.decode)
     assert text.startswith("id-5  {'orderId': 'id-5', 'product': 'A', 'price': 2.0}  error: no stock")
     assert "from orders/1/7" in text
+    assert "'price': 16.26}" in describe(message(order(5, "A", 16.26), topic="orders_dlq"), CODEC.decode)
     assert "retries 3" in text
 
 
