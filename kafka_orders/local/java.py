@@ -139,11 +139,12 @@ def running_after(processes: list[psutil.Process], timeout: float) -> list[psuti
 def _has_ended(process: psutil.Process) -> bool:
     """Whether a process has ended; one of our own is no zombie after it.
 
-    Somebody else's child stays a zombie until its parent looks: `broker stop` must not wait for that.
+    Somebody else's child stays a zombie until its parent looks: `broker stop` must not wait for that. But a zombie
+    whose threads are still ending holds its ports and files: a start at once would take other ports.
     """
     try:
         process.wait(0)
     except psutil.TimeoutExpired:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            return bool(process.status() == psutil.STATUS_ZOMBIE)
+        with contextlib.suppress(psutil.NoSuchProcess):  # macOS says so of every zombie
+            return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
     return True

@@ -52,7 +52,7 @@ def test_broker_and_roles_are_stopped_and_started_and_nothing_is_missing(tmp_pat
         sent.send(100)
         sent.finish()
         cluster.kill()
-        cluster.start(progress=False)
+        assert cluster.start(progress=False).bootstrap_servers == line.bootstrap, "killed, it still held its port"
         sent.send(100)
         sent.finish()
 
