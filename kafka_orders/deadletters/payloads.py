@@ -15,6 +15,8 @@ from kafka_orders.domain.order import Decode
 from kafka_orders.formats.framing import FRAME, FRAME_BYTES
 
 _SHOWN_BYTES = 256
+#: Records inside of records, beyond which a payload is shown as the text or bytes that it is.
+_DEEPEST = 100
 _AT_BYTE = re.compile(r"at byte (\d+)")
 
 
@@ -102,9 +104,15 @@ def _shortest(value: float) -> float:
 
 def _tried(payload: bytes, held: Headers, decode: Decode) -> tuple[Mapping[str, Any] | None, str]:
     try:
-        return decode(payload, held), ""
+        fields = decode(payload, held)
     except Exception as error:  # an app's own decoder raises what it likes
         return None, str(error)
+    return (None, f"nested deeper than {_DEEPEST} levels") if _is_deep(fields) else (fields, "")
+
+
+def _is_deep(value: Any, left: int = _DEEPEST) -> bool:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return left < 0 or any(_is_deep(one, left - 1) for one in inner)
 
 
 def _json(payload: bytes) -> Mapping[str, Any] | None:
@@ -114,4 +122,4 @@ def _json(payload: bytes) -> Mapping[str, Any] | None:
         told = json.loads(payload)
     except (ValueError, RecursionError):
         return None
-    return told if isinstance(told, dict) else None
+    return told if isinstance(told, dict) and not _is_deep(told) else None

@@ -24,11 +24,11 @@ _MORE = "google/type"
 
 
 def files_of(text: str, imports: Mapping[str, str] | None = None, folder: Path | None = None) -> FileDescriptorSet:
-    """Return the descriptors of a .proto text, those of its imports first, its own last.
+    """Return the files of a .proto text, its own last, with all that it imports.
 
     Args:
-        text: the file's text.
-        imports: texts of the files that it imports, by the names it imports them by.
+        text: the file's text, or its descriptor in base64, as Confluent's Python client registers it.
+        imports: the same of the files that it imports, by the names it imports them by.
         folder: where else imports are looked for; Google's own are always found, ``google/type`` if installed.
 
     Raises:
@@ -37,12 +37,25 @@ def files_of(text: str, imports: Mapping[str, str] | None = None, folder: Path |
     if find_spec("grpc_tools") is None:
         raise SettingsError("a .proto schema needs protoc: pip install 'kafka-orders[protobuf]'")
     with TemporaryDirectory() as made:
-        root, out = Path(made), Path(made) / "descriptors"
-        for name, held in {**(imports or {}), _NAME: text}.items():
-            _write(root, name, held)
+        root, known, out = (Path(made, one) for one in ("files", "known", "descriptors"))
+        root.mkdir()  # its own: an import may be called as the others are
+        known.write_bytes(_laid_out(root, {**(imports or {}), _NAME: text}).SerializeToString())
         paths = [f"-I{root}", *([f"-I{folder}"] if folder else []), *(f"-I{_MORE}={one}" for one in _more())]
-        _compile([*paths, "--include_imports", f"--descriptor_set_out={out}", _NAME], root)
+        ways = [f"--descriptor_set_in={known}", "--include_imports", f"--descriptor_set_out={out}"]
+        _compile([*paths, *ways, _NAME], root)
         return FileDescriptorSet.FromString(out.read_bytes())
+
+
+def _laid_out(root: Path, held: Mapping[str, str]) -> FileDescriptorSet:
+    """Write texts into a folder; return those compiled already, by the names that others import."""
+    known = FileDescriptorSet()
+    for name, text in held.items():
+        if file := _coded(text):
+            file.name = name
+            known.file.append(file)
+        else:
+            _write(root, name, text)
+    return known
 
 
 def _more() -> list[str]:
@@ -79,25 +92,6 @@ def _lying(name: str, folder: Path | None) -> str:
 def file_of(text: str, imports: Mapping[str, str] | None = None) -> FileDescriptorProto:
     """Return the descriptor of a .proto text alone; see :func:`files_of`."""
     return files_of(text, imports).file[-1]
-
-
-def registered_files(text: str, imports: Mapping[str, str], folder: Path | None = None) -> FileDescriptorSet:
-    """Return the files of a text as registries have it, its own last; see :func:`files_of`.
-
-    Raises:
-        SettingsError: it cannot be compiled.
-    """
-    if (coded := _coded(text)) is None:
-        return files_of(text, imports, folder)
-    held = [registered_file(one, imports) for one in imports.values()]
-    for name, file in zip(imports, held, strict=True):
-        file.name = name  # a text of it does not know
-    needs = dict.fromkeys(name for file in (*held, coded) for name in file.dependency if name not in imports)
-    # What is in no registry, from where a text would have it.
-    known = files_of('syntax = "proto3";' + "".join(f'import "{name}";' for name in needs), folder=folder).file[
-        :-1
-    ]
-    return FileDescriptorSet(file=[*known, *held, coded])
 
 
 def registered_file(text: str, imports: Mapping[str, str]) -> FileDescriptorProto:

@@ -211,9 +211,7 @@ class SchemaRegistry:
             return self._ask(lambda: yes_or_no(asked()), subject, may_refuse=True)
         except NotFoundError:  # it has no version yet
             return True
-        except (
-            RefusedError
-        ):  # it is no schema there at all; Apicurio says so of all that imports, and then takes it
+        except RefusedError:  # it is no schema there; Apicurio says so of all that imports, and then takes it
             return None if imports else False
 
     def _holds(self, subject: str, schema: Schema, *, may_refuse: bool = False) -> bool:

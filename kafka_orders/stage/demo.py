@@ -123,12 +123,15 @@ class Demo:
     def _drain(self, roles: Troupe, stop: Stop) -> Verdict:
         self._step(5, f"failed orders are {_fate(self.settings)}")
         deadline = time.monotonic() + _DRAIN_SECONDS
-        before = (-1, -1)
+        before = (-1, -1, -1)
         while True:
             verdict = verify(self.settings, self.codec.decode, deep=False)
-            now = (verdict.waiting, verdict.dead)
+            now = (verdict.waiting, verdict.dead, verdict.unread)
             if now != before:
-                self.write(f"   {verdict.counted} counted, {verdict.waiting} waiting, {verdict.dead} dead")
+                # A dead member's partitions are given to others only when its session has ended.
+                unread = f"; {verdict.unread} wait for the killed consumer's session to end"
+                line = f"   {verdict.counted} counted, {verdict.waiting} waiting, {verdict.dead} dead"
+                self.write(line + (unread if verdict.unread else ""))
                 before = now
             if not verdict.waiting and not verdict.unread:
                 return verify(self.settings, self.codec.decode, deep=True)

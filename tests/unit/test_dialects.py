@@ -1,5 +1,6 @@
 """Other systems' headers, by the tables of their own sources; none of them can make us fail."""
 
+import json
 import struct
 
 import pytest
@@ -119,6 +120,8 @@ def test_payloads_are_understood_as_far_as_they_can_be() -> None:
     assert describe(b' {"product": "Tea"}', CODEC.decode).fields == {"product": "Tea"}
     assert describe(b"just words", CODEC.decode).text == "just words"
     assert describe(None, CODEC.decode).kind == "null"
+    deep = describe(b'{"a":' * 500 + b"1" + b"}" * 500, lambda *_: {"a": json.loads("[" * 500 + "]" * 500)})
+    assert (deep.kind, deep.error) == ("text", "nested deeper than 100 levels")
     broken = describe(own[:-1] + b"", CODEC.decode)
     assert (broken.kind, broken.fields) == ("bytes", None)
     assert broken.broke_at is not None

@@ -304,7 +304,7 @@ SHOP = (
 SUM = 'syntax = "proto3"; package p; message Sum { optional %s amount = 1; }'
 
 
-@pytest.mark.parametrize("way", ["folder", "imports", "coded"])
+@pytest.mark.parametrize("way", ["folder", "imports", "coded", "coded import", "coded importer"])
 def test_the_message_meant_is_compared_with_what_it_imports(tmp_path: Path, way: str) -> None:
     """From files, from a registry with references, and in base64 as Confluent's Python client registers it."""
     sums = [SUM % kind for kind in ("double", "string")]
@@ -317,10 +317,11 @@ def test_the_message_meant_is_compared_with_what_it_imports(tmp_path: Path, way:
         else Source(SHOP, {"sum.proto": text})
         for number, text in enumerate(sums)
     )
-    if way == "coded":
+    if "coded" in way:
         files = files_of(old.text, old.imports).file
-        coded = [b64encode(one.SerializeToString()).decode() for one in files]
-        old = Source(coded[1], {"sum.proto": coded[0]})
+        imported, own = (b64encode(one.SerializeToString()).decode() for one in files)
+        imports = old.imports if way == "coded importer" else {"sum.proto": imported}
+        old = Source(SHOP if way == "coded import" else own, imports)
     told = [(one.where, one.what) for one in changes("protobuf", old, new)]
     assert told == [("total.amount", "double becomes string")]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +26,7 @@ from kafka_orders.formats.base import MOST_SCHEMA_BYTES, Format
 from kafka_orders.formats.choice import contract_format, open_format
 from kafka_orders.formats.codec import Codec
 from kafka_orders.formats.framing import Naming
+from kafka_orders.formats.protoc import files_of
 from kafka_orders.formats.registry import SchemaRegistry
 from tests.support.stub_registry import (
     CUT,
@@ -288,6 +290,17 @@ def test_imports_of_imports_are_fetched_once(stub: StubRegistry, own: Format) ->
     assert decode() == decode() == PAYED
     asked = [one for one in stub.asked if ".proto" in one]
     assert asked == ["GET /subjects/paid.proto/versions/1", "GET /subjects/sum.proto/versions/1"]
+
+
+def test_a_text_imports_what_is_registered_in_base64(stub: StubRegistry, own: Format) -> None:
+    """As where Confluent's Python client registered the one, and a Java client the other."""
+    inner = files_of(SUM).file[-1]
+    coded = b64encode(inner.SerializeToString()).decode()
+    assert importing(stub, own, inner=coded)() == PAYED
+    stub.held.clear()
+    inner.message_type[0].name = "Other"
+    with pytest.raises(DecodeError, match="Sum"):
+        importing(stub, own, inner=b64encode(inner.SerializeToString()).decode())()
 
 
 @pytest.mark.parametrize("name", ["paid.proto", "sum.proto"])

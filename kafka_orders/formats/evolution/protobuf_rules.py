@@ -10,7 +10,7 @@ from kafka_orders.domain.errors import SettingsError
 from kafka_orders.formats.evolution.change import Change, Source, below
 from kafka_orders.formats.protobuf import message_in
 from kafka_orders.formats.protobuf_decimal import DECIMALS
-from kafka_orders.formats.protoc import registered_files
+from kafka_orders.formats.protoc import files_of
 
 _F = FieldDescriptor
 #: Types that are written alike, the narrower before the wider: a reader of a wider one misses nothing.
@@ -41,7 +41,7 @@ def changes(old: Source, new: Source, needed: Collection[str] = ()) -> list[Chan
 
 
 def _message(source: Source, name: str) -> Descriptor:
-    return message_in(registered_files(source.text, source.imports, source.folder), name)
+    return message_in(files_of(source.text, source.imports, source.folder), name)
 
 
 def _compare(old: Descriptor, new: Descriptor, path: str, needed: frozenset[str], depth: int) -> Iterator[Change]:
