@@ -17,7 +17,9 @@ COMMON = ("bootstrap_servers", "home", "name", "kafka")
 TOPICS = ("topic", "retry_topic", "dlq_topic", "averages_topic")
 GROUPS = ("group", "retry_group", "dlq_group")
 #: How orders are read and written.
-FORMAT = ("format", "schema", "content_type", "registry_url", "registry", "subject_strategy", "subjects")
+FORMAT = (
+    "format", "schema", "content_type", "registry_url", "registry", "subject_strategy", "schema_id_in", "subjects",
+)  # fmt: skip
 #: What an order's fields are, beside: all that reads orders takes these.
 ORDERS = (*FORMAT, "value_field", "group_by", "id_field")
 #: Flags whose name is shorter than the setting's.

@@ -92,6 +92,9 @@ class Settings:
     subject_strategy: str = _setting(
         "topic", "how schemas are named in the registry", choices=("topic", "record", "topic-record")
     )
+    schema_id_in: str = _setting(
+        "frame", "with a registry, where written orders tell their schema's id", choices=("frame", "header")
+    )
     subjects: tuple[str, ...] = _setting((), "more subjects of the registry whose schemas are trusted")
     id_field: str = _setting("", "field that must not be empty; default: orderId where the schema has it")
     value_field: str = _setting("price", "field whose average is kept")

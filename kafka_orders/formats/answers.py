@@ -83,6 +83,15 @@ def number_of(told: Any) -> int:
     return told
 
 
+def ids_of(registered: Any) -> tuple[int, Any]:
+    """Return a schema's id, and what is told as its global one: None by most registries.
+
+    Raises:
+        TypeError: the first is none.
+    """
+    return number_of(registered.schema_id), registered.guid
+
+
 def numbers_of(told: Any) -> list[int]:
     """Return numbers of versions.
 
@@ -114,3 +123,11 @@ def yes_or_no(told: Any) -> bool:
     if not isinstance(told, bool):
         raise TypeError(f"neither true nor false: {told!r:.40}")
     return told
+
+
+def said(code: int, message: str | None) -> str:
+    """Return the words that an HTTP code came with, and what may be wrong."""
+    told = f" ({str(message)[:300]})" if message else ""
+    if code == 404:
+        return f"{told}: is this the path of its API? Apicurio's is /apis/ccompat/v7"
+    return f"{told}: it cannot do this now, or not with this schema; its log says more" if code >= 500 else told

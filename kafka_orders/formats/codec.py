@@ -119,6 +119,7 @@ class Codec:
         registry: tuple[SchemaRegistry, Naming] | None = None,
         *,
         says_always: bool = False,
+        in_header: bool = False,
         encode: Encode | None = None,
     ) -> None:
         """Describe how values are told apart.
@@ -129,8 +130,9 @@ class Codec:
             registry: which knows the schemas of framed values, and how it names them; None: there are no frames.
             encode: what writes, in place of ``own``.
             says_always: records written tell their format even where it is the default one, Avro.
+            in_header: with a registry, records written tell their schema by a header instead of a frame.
         """
-        self.own, self._says_always, self._encode = own, says_always, encode
+        self.own, self._says_always, self._in_header, self._encode = own, says_always, in_header, encode
         self._formats: dict[Kind, Format] = {**(others or {}), own.kind: own}
         self._raw: dict[Kind, Form] = {}
         self._own_raw = self._of(own.kind)
@@ -216,11 +218,12 @@ class Codec:
         Raises:
             RefusedError: the registry does not take the schema.
             OutageError: it does not answer.
+            SettingsError: it gives no ids for headers, which were asked for.
         """
         if self._encode is not None:
             return Writes(self._encode, [])
         if self._frames is not None:
-            return Writes(self._frames.writer(topic), [])
+            return Writes(*self._frames.writer(topic, in_header=self._in_header))
         says = self._says_always or self.own.kind != "avro"
         told = CONTENT_TYPES[self.own.kind].encode()
         return Writes(self.own.encode, [(headers.CONTENT_TYPE, told)] if says else [])

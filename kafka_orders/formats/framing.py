@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, NamedTuple, TypeVar
 
 from kafka_orders.domain.errors import DecodeError, NotFoundError, SettingsError
+from kafka_orders.domain.headers import SCHEMA_ID, Headers
 from kafka_orders.domain.order import Contract, Read
 from kafka_orders.formats.avro import AvroFormat
 from kafka_orders.formats.base import Encode, Format, Kind, Record, refuse_large_schema
@@ -142,17 +143,20 @@ class Frames:
         places, end = read_places(header, size) if found.kind == "protobuf" else (NO_PLACES, size)
         return self._once(self._forms, b"header" + header[:end], lambda: self._made(found, told, places))
 
-    def writer(self, topic: str) -> Encode:
-        """Return the encoder of values for a topic, in frames; registers the schema where it is missing.
+    def writer(self, topic: str, *, in_header: bool = False) -> tuple[Encode, Headers]:
+        """Return the encoder of values for a topic, in frames or with a header; registers the schema if missing.
 
         Raises:
             RefusedError: the registry does not take the schema.
             OutageError: it does not answer.
+            SettingsError: it gives no ids for headers.
         """
-        own = self._own
-        schema_id = self._registry.id_of(self._naming.subject(topic, own.name), own)
-        head = FRAME + schema_id.to_bytes(4, "big") + written_places(getattr(own, "indexes", ()))
-        return Form.raw(own).framed(head).encode
+        own, subject = self._own, self._naming.subject(topic, self._own.name)
+        places = written_places(getattr(own, "indexes", ()))
+        if in_header:
+            return own.encode, [(SCHEMA_ID, b"\1" + self._registry.guid_of(subject, own).bytes + places)]
+        head = FRAME + self._registry.id_of(subject, own).to_bytes(4, "big") + places
+        return Form.raw(own).framed(head).encode, []
 
     def _schema(self, told: bytes) -> Registered:
         return self._once(self._schemas, told, lambda: self._trusted(told))

@@ -30,7 +30,8 @@ def codec_of(settings: Settings, own: Format | None = None, encode: Encode | Non
     registry = registry_of(settings)
     frames = (registry, naming_of(settings)) if registry else None
     says_always = settings.content_type == "always"
-    return Codec(chosen, formats or None, frames, says_always=says_always, encode=encode)
+    in_header = settings.schema_id_in == "header"
+    return Codec(chosen, formats or None, frames, says_always=says_always, in_header=in_header, encode=encode)
 
 
 def own_format(settings: Settings) -> Format:

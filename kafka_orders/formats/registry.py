@@ -11,9 +11,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from uuid import UUID
 
 from kafka_orders.domain.errors import NotFoundError, OutageError, RefusedError, SettingsError
-from kafka_orders.formats.answers import bound, names_of, number_of, numbers_of, text_of, type_of, yes_or_no
+from kafka_orders.formats import answers
 from kafka_orders.formats.base import Format, Kind, parts_of
 from kafka_orders.formats.references import imported, written
 
@@ -95,7 +96,7 @@ class SchemaRegistry:
         try:
             told |= {name: float(told[name]) for name in _NUMBERS if name in told}
             self._client: Any = SchemaRegistryClient({"url": url, **told})
-            bound(self._client, told["timeout"])
+            answers.bound(self._client, told["timeout"])
         except Exception as error:  # whatever it raises; a password may stand in the text
             raise SettingsError(f"the registry's properties cannot be used ({type(error).__name__})") from None
 
@@ -109,7 +110,7 @@ class SchemaRegistry:
         name = f"schema id {schema_id}"
 
         def found() -> Registered:
-            subjects = names_of(self._client.get_subjects_by_schema_id(schema_id))
+            subjects = answers.names_of(self._client.get_subjects_by_schema_id(schema_id))
             return self._told(self._client.get_schema(schema_id), subjects, name, trusted)
 
         return self._ask(found, name)
@@ -134,7 +135,7 @@ class SchemaRegistry:
             if away.code not in _NO_PATH:
                 raise
             # Older registries have no such path: where they answer otherwise, this one id is what is wrong.
-            self._ask(lambda: names_of(self._client.get_subjects()), "subjects")
+            self._ask(lambda: answers.names_of(self._client.get_subjects()), "subjects")
             raise NotFoundError(f"{name}: the schema registry knows no global ids") from None
         return self._ask(lambda: found(schema), name)
 
@@ -147,14 +148,27 @@ class SchemaRegistry:
             RefusedError: the registry does not take it, or an import.
             OutageError: the registry does not answer.
         """
-        return self._put(subject, self._schema(own, put=True))
+        return self._put(subject, self._schema(own, put=True))[0]
 
-    def _put(self, subject: str, schema: Schema) -> int:
+    def guid_of(self, subject: str, own: Format) -> UUID:
+        """Return the global id of a schema, which records' headers tell; else as :meth:`id_of`.
+
+        Raises:
+            SettingsError: the registry gives no global ids.
+        """
+        _, told = self._put(subject, self._schema(own, put=True))
+        try:
+            return UUID(told)
+        except (TypeError, ValueError, AttributeError):  # None, or what is no such id
+            none = f"the schema registry at {self.url} gives schemas no global ids (Confluent's does from 8.0 on)"
+            raise SettingsError(f"schema_id_in = 'header': {none}; nothing was sent") from None
+
+    def _put(self, subject: str, schema: Schema) -> tuple[int, Any]:
         try:
             return self._ask(lambda: self._looked_up(subject, schema), subject, may_refuse=True)
         except NotFoundError:
-            registered = partial(self._client.register_schema, subject, schema)
-            return self._ask(lambda: number_of(registered()), subject, may_refuse=True)
+            registered = partial(self._client.register_schema_full_response, subject, schema)
+            return self._ask(lambda: answers.ids_of(registered()), subject, may_refuse=True)
 
     def numbers(self, subject: str) -> list[int]:
         """Return the numbers of a subject's versions; none where it does not exist.
@@ -163,7 +177,7 @@ class SchemaRegistry:
             OutageError: the registry does not answer.
         """
         try:
-            return self._ask(lambda: numbers_of(self._client.get_versions(subject)), subject)
+            return self._ask(lambda: answers.numbers_of(self._client.get_versions(subject)), subject)
         except NotFoundError:
             return []
 
@@ -208,7 +222,7 @@ class SchemaRegistry:
         except (NotFoundError, RefusedError):
             return None
         try:
-            return self._ask(lambda: yes_or_no(asked()), subject, may_refuse=True)
+            return self._ask(lambda: answers.yes_or_no(asked()), subject, may_refuse=True)
         except NotFoundError:  # it has no version yet
             return True
         except RefusedError:  # it is no schema there; Apicurio says so of all that imports, and then takes it
@@ -221,13 +235,13 @@ class SchemaRegistry:
             return False
         return True
 
-    def _looked_up(self, subject: str, schema: Schema) -> int:
-        return number_of(self._client.lookup_schema(subject, schema).schema_id)
+    def _looked_up(self, subject: str, schema: Schema) -> tuple[int, Any]:
+        return answers.ids_of(self._client.lookup_schema(subject, schema))
 
     def _told(
         self, schema: Schema, subjects: frozenset[str], name: str, trusted: frozenset[str] | None = None
     ) -> Registered:
-        text, told = text_of(schema), type_of(schema)
+        text, told = answers.text_of(schema), answers.type_of(schema)
         kind = _KINDS.get(told)
         if kind is None:
             raise NotFoundError(f"{name} is of type {told:.40}, which is not read here")
@@ -255,7 +269,7 @@ class SchemaRegistry:
             if put:
                 self._put(name, schema)
             found = partial(self._client.lookup_schema, name, schema)
-            return self._ask(lambda: number_of(found().version), name, may_refuse=True)
+            return self._ask(lambda: answers.number_of(found().version), name, may_refuse=True)
 
         made: Schema = written(own, make, number)
         return made
@@ -275,16 +289,8 @@ class SchemaRegistry:
             if may_refuse and code in _NOT_TAKEN:
                 said = f"the schema registry does not take it for {about}: {error.error_message}"
                 raise RefusedError(said) from None
-            why = f"answers with HTTP {code}{_said(code, error.error_message)}"
+            why = f"answers with HTTP {code}{answers.said(code, error.error_message)}"
         except Exception as error:  # no connection, a timeout, an answer that is none: of many classes
             why = f"does not answer ({type(error).__name__}: {str(error)[:300]})"
             self._client.clear_caches()  # it keeps such answers, too: the outage would never end
         raise AwayError(f"the schema registry at {self.url} {why}; no order was touched", code)
-
-
-def _said(code: int, message: str | None) -> str:
-    """Return the words that an HTTP code came with, and what may be wrong."""
-    told = f" ({str(message)[:300]})" if message else ""
-    if code == 404:
-        return f"{told}: is this the path of its API? Apicurio's is /apis/ccompat/v7"
-    return f"{told}: it cannot do this now, or not with this schema; its log says more" if code >= 500 else told

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 #: Instead of an HTTP code: 200 and text that is no JSON, 200 and JSON that is no answer, silence, half of the
 #: truth and a closed connection, a byte now and then for ever, and hundreds of megabytes.
@@ -39,6 +40,11 @@ class Held(NamedTuple):
     kind: str
     references: Sequence[dict[str, Any]] = ()
 
+    @property
+    def guid(self) -> str:
+        """Its global id."""
+        return str(UUID(int=(0xA << 124) + self.schema_id))
+
     def told(self) -> dict[str, Any]:
         """Return it as the API does: Avro is what needs no saying."""
         kind = {} if self.kind == "AVRO" else {"schemaType": self.kind}
@@ -61,6 +67,8 @@ class StubRegistry:
         self.fault: int | str | None = None
         #: The fault is for paths that end so; all do by default.
         self.faulty = ""
+        #: Whether schemas have global ids, too, as Confluent's registry gives them from 8.0 on.
+        self.has_guids = False
         #: What a request has to bring as its ``Authorization``; None: nothing.
         self.secret: str | None = None
         #: Method and path of each request so far.
@@ -142,9 +150,13 @@ class StubRegistry:
                 return _of_id([one for one in self.held if str(one.schema_id) == schema_id], rest)
             case "GET", ["subjects", subject, "versions", *rest]:
                 return _of_subject([one for one in self.held if one.subject == subject], rest)
+            case "GET", ["schemas", "guids", guid] if self.has_guids:
+                return _of_id([one for one in self.held if one.guid == guid], [])
             case "POST", ["subjects", subject]:
                 same = self._same(subject, body)
-                return _found(same[-1].told()) if same else _missing(40403, "schema")
+                return (
+                    _found(same[-1].told() | self._guid(same[-1].schema_id)) if same else _missing(40403, "schema")
+                )
             case "POST", ["subjects", subject, "versions"]:
                 same = self._same(subject, body)
                 known = (
@@ -152,11 +164,15 @@ class StubRegistry:
                     if same
                     else self.add(body["schema"], body.get("schemaType", "AVRO"), subject)
                 )
-                return _found({"id": known})
+                return _found({"id": known} | self._guid(known))
             case "POST", ["compatibility", "subjects", subject, "versions", *_]:
                 known = any(one.subject == subject for one in self.held)
                 return _found({"is_compatible": True}) if known else _missing(40401, "subject")
         return 404, json.dumps({"error_code": 404, "message": "HTTP 404 Not Found"})
+
+    def _guid(self, schema_id: int) -> dict[str, str]:
+        held = next(one for one in self.held if one.schema_id == schema_id)
+        return {"guid": held.guid} if self.has_guids else {}
 
     def _same(self, subject: str, body: dict[str, Any]) -> list[Held]:
         return [one for one in self.held if (one.subject, one.text) == (subject, body["schema"])]

@@ -42,7 +42,7 @@ from tests.support.stub_registry import (
 )
 
 AVRO = contract_format("avro")
-PLAIN = {"max.retries": "0", "timeout": "0.3"}
+PLAIN = {"max.retries": "0", "timeout": "1"}  # a busy machine takes more than 0.3 s for an answer
 
 
 @pytest.fixture
@@ -144,6 +144,17 @@ def test_an_id_that_is_none_is_not_written(stub: StubRegistry, told: str) -> Non
         asked.writes("orders")
     stub.fault = None
     assert asked.writes("orders").encode({"orderId": "1", "product": "Tea", "price": 1.0})[:5] == b"\0\0\0\0\1"
+
+
+@pytest.mark.parametrize("told", ["null", "5", '"x"'])
+def test_without_a_global_id_there_is_no_header(stub: StubRegistry, told: str) -> None:
+    """Most registries have none; frames need none."""
+    stub.fault = f'{{"id": 7, "guid": {told}, "version": 1, "subject": "orders-value", "schema": "x"}}'
+    asked = Codec(AVRO, registry=(SchemaRegistry(stub.url, PLAIN), Naming("orders")), in_header=True)
+    with pytest.raises(SettingsError, match=r"schema_id_in = 'header'.*no global ids.*nothing was sent"):
+        asked.writes("orders")
+    order = {"orderId": "1", "product": "Tea", "price": 1.0}
+    assert codec(stub).writes("orders").encode(order)[:5] == b"\0\0\0\0\7"
 
 
 def test_a_global_id_waits_for_a_registry_that_fails_at_it_alone(stub: StubRegistry) -> None:
