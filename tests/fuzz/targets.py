@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
+
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from kafka_orders.domain.errors import DecodeError, InvalidOrderError, NotFoundError, SettingsError
 from kafka_orders.domain.headers import CONTENT_TYPE, SCHEMA_ID
@@ -179,6 +182,11 @@ def shelved_reads(own: Kind, *held: tuple[Kind, str] | tuple[Kind, str, Mapping[
     return codec.reads(Contract())
 
 
+def coded(**fields: Any) -> str:
+    """Return a Protobuf file in base64, as Confluent's Python client registers it."""
+    return b64encode(FileDescriptorProto(**fields).SerializeToString()).decode()
+
+
 #: Schemas that a stranger may have registered. The first three are sound.
 _TEXTS = {kind: contract_format(kind).text for kind in KINDS}
 HOSTILE: list[tuple[Kind, str] | tuple[Kind, str, Mapping[str, str]]] = [
@@ -191,6 +199,9 @@ HOSTILE: list[tuple[Kind, str] | tuple[Kind, str, Mapping[str, str]]] = [
     ("protobuf", "\ud800"),
     ("protobuf", _TEXTS["protobuf"], {"a": "", "a/b": ""}),
     ("protobuf", _TEXTS["protobuf"], {"\0": ""}),
+    ("protobuf", _TEXTS["protobuf"] + 'import "a";', {"a": coded(dependency=["schema.proto"])}),
+    ("protobuf", coded(dependency=["a"]), {"a": coded(dependency=["b", "a"], public_dependency=[7]), "b": "?"}),
+    ("protobuf", coded(message_type=[{"name": "A", "field": [{"name": "\0", "number": -1, "type_name": "A"}]}])),
 ]
 
 
